@@ -1,0 +1,1 @@
+"""The methods as torch code: no host import, no file or device globals."""

@@ -1,0 +1,12 @@
+"""The extension: every node module is listed once, in MODULES."""
+
+from importlib import import_module
+
+from comfy_api.latest import ComfyExtension
+
+MODULES = ("diptych", "restore", "prompt", "lora", "demo_model")
+
+
+class ICEditExtension(ComfyExtension):
+    async def get_node_list(self):
+        return [node for name in MODULES for node in import_module(f".{name}", __name__).NODES]

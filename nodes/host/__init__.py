@@ -1,0 +1,1 @@
+"""The only place that touches the host's own modules: adapters attached, models found."""
