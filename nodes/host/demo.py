@@ -1,0 +1,46 @@
+"""Load the shipped small model with the host's own loaders."""
+
+import hashlib
+import json
+
+import comfy.sd
+import comfy.utils
+
+from .paths import DEMO_WEIGHTS
+
+PARTS = {
+    "model": "icedit_demo_fill.safetensors",
+    "clip_l": "icedit_demo_clip_l.safetensors",
+    "t5": "icedit_demo_t5.safetensors",
+    "vae": "icedit_demo_vae.safetensors",
+}
+
+
+def load_demo_model():
+    """MODEL, CLIP and VAE of the small FLUX Fill in `demo/weights`.
+
+    Raises:
+        ValueError: a file is missing or damaged.
+    """
+    config = json.loads((DEMO_WEIGHTS / "config.json").read_text(encoding="utf-8"))
+    paths = {part: str(_checked(name, config["sha256"][name])) for part, name in PARTS.items()}
+    model = comfy.sd.load_diffusion_model(paths["model"])
+    clip = comfy.sd.load_clip(
+        [paths["clip_l"], paths["t5"]],
+        clip_type=comfy.sd.CLIPType.FLUX,
+        model_options={"model_config": config["clip_l"], "t5xxl_model_config": config["t5"]},
+    )
+    # The small model was trained on short prompts: pad T5 to its own length, not to the full model's 256 tokens.
+    clip.set_tokenizer_option("t5xxl_min_length", config["t5_min_length"])
+    vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(paths["vae"], safe_load=True))
+    return model, clip, vae
+
+
+def _checked(name: str, digest: str):
+    path = DEMO_WEIGHTS / name
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise ValueError(
+            f"ICEdit Demo Model: demo/weights/{name} is missing or damaged, but the shipped file is needed. "
+            "Install the pack again."
+        )
+    return path

@@ -1,0 +1,32 @@
+"""Files the nodes offer: the host's model folders and what the pack ships."""
+
+from pathlib import Path
+
+import folder_paths
+
+PACK = Path(__file__).resolve().parents[2]
+DEMO_WEIGHTS = PACK / "demo" / "weights"
+DEMO_LORAS = PACK / "demo" / "loras"
+SHIPPED = "icedit_demo/"
+
+
+def lora_names() -> list[str]:
+    """Adapter files, the shipped ones first under `icedit_demo/`."""
+    shipped = sorted(SHIPPED + path.name for path in DEMO_LORAS.glob("*.safetensors"))
+    return shipped + folder_paths.get_filename_list("loras")
+
+
+def lora_path(name: str) -> Path:
+    """The file behind a name of `lora_names`.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if name.startswith(SHIPPED) and name in lora_names():
+        return DEMO_LORAS / name[len(SHIPPED) :]
+    path = folder_paths.get_full_path("loras", name)
+    if path is None:
+        raise ValueError(
+            f"ICEdit Load LoRA: {name} is not there, but a file in models/loras is needed. Put it there and refresh."
+        )
+    return Path(path)

@@ -1,0 +1,199 @@
+"""The MoE layer against its equation, and the reader of the published layout."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from icedit_core.adapters import files
+from icedit_core.adapters.attach import Attachment, Slot
+from icedit_core.adapters.moe import MoELoRA, top_k_gates
+from icedit_core.adapters.readers import read
+from icedit_core.adapters.weights import LowRank, Routed
+
+GOLDEN = Path(__file__).parents[1] / "fixtures" / "icedit_moe"
+LAYER = "transformer.transformer_blocks.0.ff.net.2"
+
+
+def random_routed(experts=4, rank=3, wide=10, out=7, alpha=None, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    pairs = tuple(
+        LowRank(torch.randn(rank, wide, generator=draw), torch.randn(out, rank, generator=draw), alpha)
+        for _ in range(experts)
+    )
+    return Routed(torch.randn(experts, wide, generator=draw), pairs)
+
+
+def by_equation(x, routed, top_k):
+    """y - base(x), token by token and expert by expert, as the paper writes it."""
+    flat = x.reshape(-1, x.shape[-1])
+    out = torch.zeros(len(flat), routed.experts[0].up.shape[0])
+    for t, token in enumerate(flat):
+        logits = routed.router @ token
+        chosen = logits.argsort(descending=True)[:top_k]
+        weights = torch.exp(logits[chosen] - logits[chosen].max())
+        weights = weights / weights.sum()
+        for gate, index in zip(weights, chosen, strict=True):
+            expert = routed.experts[int(index)]
+            out[t] += gate * expert.scale * (expert.up @ (expert.down @ token))
+    return out.reshape(*x.shape[:-1], -1)
+
+
+@pytest.mark.parametrize(("experts", "top_k"), [(1, 1), (4, 1), (4, 2), (4, 4), (8, 3)])
+@pytest.mark.parametrize("alpha", [None, 6.0])
+def test_layer_equals_the_equation(experts, top_k, alpha):
+    routed = random_routed(experts, alpha=alpha)
+    x = torch.randn(2, 5, 10)
+    layer = MoELoRA(routed, top_k)
+    expected = by_equation(x, routed, top_k)
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+    base = torch.randn(2, 5, 7)
+    torch.testing.assert_close(layer.add_to(base.clone(), x, 0.5), base + 0.5 * expected, atol=1e-5, rtol=1e-5)
+
+
+def test_one_expert_equals_plain_lora():
+    routed = random_routed(experts=1)
+    x = torch.randn(6, 10)
+    expert = routed.experts[0]
+    torch.testing.assert_close(MoELoRA(routed)(x), x @ expert.down.T @ expert.up.T)
+
+
+def test_top_1_gate_is_exactly_one_and_gates_sum_to_one():
+    logits = torch.randn(50, 4)
+    assert set(top_k_gates(logits, 1).flatten().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(top_k_gates(logits, 3).sum(-1), torch.ones(50))
+    assert ((top_k_gates(logits, 3) > 0).sum(-1) == 3).all()
+
+
+@pytest.mark.parametrize("top_k", [0, 5])
+def test_top_k_out_of_range_names_the_range(top_k):
+    with pytest.raises(ValueError, match=f"top_k is {top_k}.*4 experts.*Use 1 to 4"):
+        MoELoRA(random_routed(), top_k)
+
+
+@pytest.mark.parametrize("name", ["transformer_blocks.0.ff.net.2", "single_transformer_blocks.0.proj_out"])
+def test_recorded_layers_of_the_published_implementation(name):
+    io = load_file(GOLDEN / "io.safetensors")
+    adapter, top_k = files.load(GOLDEN / "pytorch_lora_weights.safetensors")
+    layer = MoELoRA(adapter.routed["transformer." + name], top_k, torch.float32)
+    torch.testing.assert_close(layer.logits(io[name + ".in"]), io[name + ".logits"], atol=1e-5, rtol=1e-5)
+    out = layer.add_to(io[name + ".base"].clone(), io[name + ".in"])
+    assert (out - io[name + ".out"]).norm() < 1e-5 * io[name + ".out"].norm()
+
+
+def test_attachment_is_off_afterwards_even_after_an_exception():
+    model = nn.Sequential(nn.Linear(10, 7), nn.Linear(7, 7))
+    x = torch.randn(4, 10)
+    plain = model(x)
+    attachment = Attachment({"0": [Slot(MoELoRA(random_routed()))]})
+    with attachment.on(model):
+        changed = model(x)
+    assert not torch.equal(changed, plain)
+    with pytest.raises(RuntimeError, match="boom"), attachment.on(model):
+        raise RuntimeError("boom")
+    assert torch.equal(model(x), plain)
+    assert "forward" not in vars(model[0])
+
+
+def test_attachments_nest_and_reuse_their_callables():
+    model = nn.Sequential(nn.Linear(10, 7))
+    first, second = (MoELoRA(random_routed(seed=seed)) for seed in (1, 2))
+    outer, inner = Attachment({"0": [Slot(first)]}), Attachment({"0": [Slot(second)]}, strength=0.5)
+    x = torch.randn(4, 10)
+    seen = set()
+    for _ in range(2):
+        with torch.no_grad(), outer.on(model), inner.on(model):
+            seen.add(vars(model[0])["forward"])
+            torch.testing.assert_close(model(x), model[0].__class__.forward(model[0], x) + first(x) + 0.5 * second(x))
+    assert len(seen) == 1
+
+
+def test_a_slot_of_some_rows_leaves_the_others_alone():
+    model = nn.Sequential(nn.Linear(10, 21))
+    layer = MoELoRA(random_routed())
+    x = torch.randn(4, 10)
+    plain = model(x)
+    with torch.no_grad(), Attachment({"0": [Slot(layer, start=7)]}).on(model):
+        out = model(x)
+    assert torch.equal(out[:, :7], plain[:, :7])
+    assert torch.equal(out[:, 14:], plain[:, 14:])
+    torch.testing.assert_close(out[:, 7:14], plain[:, 7:14] + layer(x))
+
+
+def moe_tensors(experts=4):
+    routed = random_routed(experts)
+    tensors = {f"{LAYER}.lora_route.weight": routed.router}
+    for index, expert in enumerate(routed.experts):
+        tensors[f"{LAYER}.lora_A.expert_{index}.weight"] = expert.down
+        tensors[f"{LAYER}.lora_B.expert_{index}.weight"] = expert.up
+    return tensors
+
+
+def test_reader_takes_both_names_of_the_matrices_and_alpha():
+    tensors = {
+        "a.b.lora_A.weight": torch.ones(2, 3),
+        "a.b.lora_B.weight": torch.ones(4, 2),
+        "lora_unet_c.lora_down.weight": torch.ones(2, 3),
+        "lora_unet_c.lora_up.weight": torch.ones(4, 2),
+        "lora_unet_c.alpha": torch.tensor(1.0),
+    }
+    adapter = read({**tensors, **moe_tensors()})
+    assert {name: update.scale for name, update in adapter.plain.items()} == {"a.b": 1.0, "lora_unet_c": 0.5}
+    assert list(adapter.routed) == [LAYER]
+    assert adapter.summary() == "2 plain layers, rank 2; 1 routed layers of 4 experts, rank 3; 0.00 M parameters"
+
+
+def without(tensors, *keys):
+    return {key: value for key, value in tensors.items() if key not in keys}
+
+
+BAD = {
+    "empty": ({}, "holds no tensors"),
+    "unknown key": (moe_tensors() | {"a.diff": torch.ones(2)}, "1 of 10 tensors are of no layout known here: a.diff"),
+    "lonely alpha": (moe_tensors() | {"a.alpha": torch.ones(1)}, "a.alpha"),
+    "half a pair": (without(moe_tensors(), f"{LAYER}.lora_B.expert_1.weight"), "expert 1 has lora_A alone"),
+    "expert missing": (
+        without(moe_tensors(), f"{LAYER}.lora_A.expert_3.weight", f"{LAYER}.lora_B.expert_3.weight"),
+        r"experts \[0, 1, 2\], but its router picks among 4",
+    ),
+    "router missing": (without(moe_tensors(), f"{LAYER}.lora_route.weight"), "experts but no router"),
+    "router alone": ({f"{LAYER}.lora_route.weight": torch.ones(4, 10)}, "router .lora_route. but no experts"),
+    "ranks differ": ({"a.lora_A.weight": torch.ones(2, 3), "a.lora_B.weight": torch.ones(4, 3)}, "share the rank"),
+    "router's width": (moe_tensors() | {f"{LAYER}.lora_route.weight": torch.ones(4, 9)}, "router's input width"),
+    "nan": (moe_tensors() | {f"{LAYER}.lora_route.weight": torch.full((4, 10), torch.nan)}, "NaN"),
+    "a vector": ({"a.lora_A.weight": torch.ones(3), "a.lora_B.weight": torch.ones(4, 2)}, r"shape \(3,\)"),
+    "integers": ({"a.lora_A.weight": torch.ones(2, 3, dtype=torch.int8)}, "int8"),
+    "twice": (
+        {"a.lora_A.weight": torch.ones(2, 3), "a.lora_down.weight": torch.ones(2, 3)},
+        "comes twice under two names",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_reader_refuses_with_the_cause(case):
+    tensors, cause = BAD[case]
+    with pytest.raises(ValueError, match=cause):
+        read(tensors)
+
+
+def test_file_errors_name_the_file(tmp_path):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"\x80\x04 not a safetensors file")
+    with pytest.raises(ValueError, match="bad.safetensors cannot be read"):
+        files.load(bad)
+    save_file({"a.diff": torch.ones(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=re.escape("(file other.safetensors)")):
+        files.load(tmp_path / "other.safetensors")
+
+
+def test_top_k_comes_from_the_metadata_or_is_one(tmp_path):
+    for metadata, top_k in ((None, 1), ({"top_k": "2"}, 2)):
+        save_file(moe_tensors(), tmp_path / "a.safetensors", metadata)
+        assert files.load(tmp_path / "a.safetensors")[1] == top_k
+    save_file(moe_tensors(), tmp_path / "a.safetensors", {"top_k": "many"})
+    with pytest.raises(ValueError, match="top_k = 'many'"):
+        files.load(tmp_path / "a.safetensors")
