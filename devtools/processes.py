@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 GRACE = 10.0  # seconds between asking and killing
 
@@ -83,14 +84,24 @@ def terminated_by_signals() -> Iterator[None]:
 
 
 def _spawn(
-    command: Sequence[str], cwd: Path, log: object, env: Mapping[str, str] | None, memory_limit: int | None
+    command: Sequence[str], cwd: Path, log: IO[bytes], env: Mapping[str, str] | None, memory_limit: int | None
 ) -> subprocess.Popen[bytes]:
-    options = {"cwd": cwd, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT, "env": env}
+    group_flag = 0
     if os.name == "nt":
-        return subprocess.Popen(list(command), creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **options)
-    limit = str(memory_limit or 0) if sys.platform == "linux" else "0"
-    launcher = [sys.executable, "-c", _LAUNCHER, limit, str(os.getpid()), *command]
-    return subprocess.Popen(launcher, start_new_session=True, **options)
+        group_flag = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP")  # noqa: B009 - only Windows has it
+    else:
+        limit = str(memory_limit or 0) if sys.platform == "linux" else "0"
+        command = [sys.executable, "-c", _LAUNCHER, limit, str(os.getpid()), *command]
+    return subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=os.name != "nt",
+        creationflags=group_flag,
+    )
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

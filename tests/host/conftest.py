@@ -39,7 +39,6 @@ _import_from_file("icedit_core", ROOT / "icedit_core")
 _import_from_file("devtools", ROOT / "devtools")
 
 from devtools.server import MEMORY_LIMIT, Host, running_host  # noqa: E402
-
 from icedit_core.client import ComfyClient  # noqa: E402
 
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from devtools.server import HostError, free_port, running_host
 from PIL import Image
 
+from devtools.server import HostError, free_port, running_host
 from icedit_core.client import (
     ComfyClient,
     ExecutionFailed,
