@@ -1,0 +1,152 @@
+"""From decoded diptychs back to the source: its size, its alpha, and its own pixels where nothing was edited."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .change import changed
+from .diptych import source_panel
+from .layout import Layout
+from .pixels import check_image, feather, grow, resize
+
+WHO = "ICEditRestore"
+KEEP = ("auto", "change", "off")
+
+
+class Restored(NamedTuple):
+    image: Tensor
+    mask: Tensor
+    notes: tuple[str, ...]
+
+
+class Edge(NamedTuple):
+    """How the edit is cut out: which pixels are kept, and the border between them and the edit."""
+
+    keep: str = "auto"
+    threshold: float = 1.0
+    grow: int = 0
+    feather: int = 0
+
+
+def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge: Edge = Edge()) -> Restored:
+    """Put each right panel back into its source.
+
+    Args:
+        images: (k x B, h, 2w, 3) decoded diptychs in [0, 1]; diptych i belongs to source i % B, the order in which
+            the host repeats a batch of images or latents.
+        layout: from `compose`.
+        original: (B, H, W, 3 or 4) to paste into instead of the source.
+        edge: `keep`: `auto` keeps what lies outside the user's mask when there is one, else where the decoded panels
+            show no change; `change` keeps both; `off` keeps nothing of the box that was shown to the model.
+            `threshold`: of the change, a factor; above 1 only stronger changes count. `grow`: px of the source by
+            which the detected change is widened (a user's mask never is), negative shrinks it. `feather`: px of the
+            source over which the edit fades into the original, outside the change or the mask.
+    Returns:
+        image: (k x B, H, W, C), size and dtype of the original; where mask is 0, the original bit for bit.
+        mask: (k x B, H, W) float32, 0 = original, 1 = right panel.
+        notes: sentences for the user.
+    Raises:
+        ValueError: sizes or counts that do not belong to the layout, bad values.
+    """
+    _check(images, layout, original, edge)
+    base = layout.image if original is None else _with_alpha(original, layout.image)
+    panels = source_panel(layout)
+    (w, h), (panel_width, _) = layout.inner, layout.panel
+    results, masks = [], []
+    for i, image in enumerate(images[..., :3].float()):
+        source = i % len(base)
+        left, right = image[None, :h, :w], image[None, :h, panel_width : panel_width + w]
+        weight = _weight(left, right, panels[source : source + 1, :h, :w].to(left), layout, source, edge)
+        result, mask = _paste(base[source], right.to(base.device), weight[0].to(base.device), layout, source)
+        results.append(result)
+        masks.append(mask)
+    mask = torch.stack(masks)
+    return Restored(torch.stack(results), mask, tuple(_notes(mask, len(base))))
+
+
+def _weight(left: Tensor, right: Tensor, source: Tensor, layout: Layout, index: int, edge: Edge) -> Tensor:
+    """How much of the right panel each px of the box takes, (1, bh, bw) in [0, 1]."""
+    (bw, bh), (x, y) = layout.box, layout.corners[index]
+    if edge.keep == "off":
+        return torch.ones(1, bh, bw, device=left.device)
+    allowed = None
+    if layout.mask is not None:
+        allowed = feather(layout.mask[index : index + 1, y : y + bh, x : x + bw].to(left), edge.feather)
+        if edge.keep == "auto":
+            # The mask decides; only where the panels are equal to the last bit there is no edit to take.
+            touched = (left != right).any(-1).float()
+            return allowed * F.adaptive_max_pool2d(touched[:, None], (bh, bw))[:, 0]
+    found = _scaled(changed(left, right, source, edge.threshold), (bw, bh))
+    found = feather(grow(found, edge.grow), edge.feather)
+    return found if allowed is None else torch.minimum(found, allowed)
+
+
+def _scaled(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a mask (1, h, w) to the box: a larger box gets an edge one panel pixel soft."""
+    if (mask.shape[2], mask.shape[1]) == size:
+        return mask
+    return F.interpolate(mask[:, None], (size[1], size[0]), mode="bilinear", antialias=True)[:, 0].clamp(0, 1)
+
+
+def _paste(base: Tensor, right: Tensor, weight: Tensor, layout: Layout, index: int) -> tuple[Tensor, Tensor]:
+    """Blend the right panel into one original (H, W, C) at its box; weight (bh, bw)."""
+    (bw, bh), (x, y) = layout.box, layout.corners[index]
+    result, mask = base.clone(), base.new_zeros(base.shape[:2], dtype=torch.float32)
+    region = result[y : y + bh, x : x + bw, :3]
+    blended = torch.lerp(region.float(), resize(right, layout.box)[0], weight[..., None]).to(region.dtype)
+    # Chosen, not multiplied: a blend with weight 0 need not give the same bits.
+    region.copy_(torch.where(weight[..., None] == 0, region, blended))
+    mask[y : y + bh, x : x + bw] = weight
+    return result, mask
+
+
+def _with_alpha(original: Tensor, source: Tensor) -> Tensor:
+    if original.shape[-1] == 4 or source.shape[-1] == 3:
+        return original
+    return torch.cat([original, source[..., 3:].to(original)], dim=-1)
+
+
+def _check(images: Tensor, layout: Layout, original: Tensor | None, edge: Edge) -> None:
+    if not isinstance(layout, Layout):
+        raise ValueError(
+            f"{WHO}: layout is {type(layout).__name__}, but the layout of an ICEditDiptych is needed. Connect it."
+        )
+    check_image(WHO, images, "images")
+    w, h = layout.panel
+    if tuple(images.shape[1:3]) != (h, 2 * w):
+        raise ValueError(
+            f"{WHO}: the diptych is {images.shape[2]}x{images.shape[1]} px, but the layout's is {2 * w}x{h} px. "
+            "Connect the layout of the ICEditDiptych that made it, and decode without resizing."
+        )
+    count = len(layout.image)
+    if len(images) % count:
+        raise ValueError(
+            f"{WHO}: {len(images)} diptychs for {count} sources, but a multiple of {count} is needed. "
+            "Pass every diptych of the batch."
+        )
+    if edge.keep not in KEEP:
+        raise ValueError(f"{WHO}: keep_unedited '{edge.keep}', but one of {', '.join(KEEP)} is needed.")
+    if edge.threshold <= 0 or edge.feather < 0:
+        raise ValueError(
+            f"{WHO}: threshold {edge.threshold:g} and feather {edge.feather}, but a threshold above 0 and a feather "
+            "of 0 or more are needed. The defaults are 1 and 0."
+        )
+    if original is None:
+        return
+    check_image(WHO, original, "original")
+    if original.shape[:3] != layout.image.shape[:3]:
+        (b, height, width), (sb, sh, sw) = original.shape[:3], layout.image.shape[:3]
+        raise ValueError(
+            f"{WHO}: original is {b} x {width}x{height} px, but the source was {sb} x {sw}x{sh} px. "
+            "Connect images of the source's size and number, or leave it out."
+        )
+
+
+def _notes(mask: Tensor, sources: int) -> list[str]:
+    shares = [f"{100 * float((one > 0).float().mean()):.1f} %" for one in mask]
+    notes = [f"Changed: {', '.join(shares[:8])}{' ...' if len(shares) > 8 else ''} of the picture."]
+    if len(mask) > sources > 1:
+        notes.append(f"{len(mask)} candidates of {sources} sources: candidate i belongs to source i % {sources}.")
+    return notes
