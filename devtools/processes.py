@@ -44,11 +44,38 @@ def child(
         memory_limit: bytes of address space (enforced on Linux only).
     """
     with log_file.open("wb") as log:
-        process = _spawn(command, cwd, log, env, memory_limit)
+        process = spawn(command, cwd=cwd, output=log, env=env, memory_limit=memory_limit)
         try:
             yield process
         finally:
             end(process)
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    output: IO[bytes] | int,
+    env: Mapping[str, str] | None = None,
+    memory_limit: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command in a process group of its own, for `end` to end."""
+    group_flag = 0
+    if os.name == "nt":
+        group_flag = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP")  # noqa: B009 - only Windows has it
+    else:
+        limit = str(memory_limit or 0) if sys.platform == "linux" else "0"
+        command = [sys.executable, "-c", _LAUNCHER, limit, str(os.getpid()), *command]
+    return subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=os.name != "nt",
+        creationflags=group_flag,
+    )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -70,7 +97,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def terminated_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP unwind the stack like Ctrl-C does, so that `finally` blocks run."""
+    """Make SIGTERM and SIGHUP do what Ctrl-C does, so that `finally` blocks run, under pytest and asyncio too."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers; it unwinds its own stack
         return
@@ -81,27 +108,6 @@ def terminated_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _spawn(
-    command: Sequence[str], cwd: Path, log: IO[bytes], env: Mapping[str, str] | None, memory_limit: int | None
-) -> subprocess.Popen[bytes]:
-    group_flag = 0
-    if os.name == "nt":
-        group_flag = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP")  # noqa: B009 - only Windows has it
-    else:
-        limit = str(memory_limit or 0) if sys.platform == "linux" else "0"
-        command = [sys.executable, "-c", _LAUNCHER, limit, str(os.getpid()), *command]
-    return subprocess.Popen(
-        list(command),
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=os.name != "nt",
-        creationflags=group_flag,
-    )
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -116,4 +122,4 @@ def _is_default(number: int) -> bool:
 
 
 def _unwind(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+    raise KeyboardInterrupt(signal.Signals(number).name)

@@ -1,0 +1,1 @@
+"""One file per command of dev.py; each has `main(argv) -> exit code`."""

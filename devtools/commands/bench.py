@@ -1,0 +1,30 @@
+"""Runs a tool by name: measurements (figures are printed and reported, never asserted) and generators."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = {
+    "demo": "demo/evaluate.py",  # how well the demo model carries out instructions
+    "workflows": "devtools.workflows",  # writes workflows/ anew
+}
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__)
+    parser.add_argument("name", choices=sorted(BENCHMARKS))
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to the tool")
+    options = parser.parse_args(argv)
+    target = BENCHMARKS[options.name]
+    sys.argv = [target, *options.arguments]
+    if target.endswith(".py"):
+        # As `python SCRIPT` would: its own folder is on the path and not the pack's root.
+        sys.path[0] = str((ROOT / target).parent)
+        runpy.run_path(str(ROOT / target), run_name="__main__")
+    else:
+        runpy.run_module(target, run_name="__main__", alter_sys=True)
+    return 0

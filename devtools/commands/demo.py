@@ -1,0 +1,157 @@
+"""Edits a picture on a real ComfyUI with the shipped demo workflow, and writes a before/after picture."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from icedit_core.client import ComfyClient, ComfyError, Progress, Result
+
+from ..compare import before_after
+from ..progress import Bar
+from ..server import HostError, running_host
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = ROOT / "workflows" / "api" / "icedit_demo.json"
+RUN_LIMIT = 1800.0  # seconds; a usual run takes a few
+BEFORE = "before"  # id of the node that we add to see the picture as the workflow reads it
+
+Graph = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave: both pictures as files' bytes, the instruction carried out, the model calls it took."""
+
+    before: bytes
+    after: bytes
+    instruction: str
+    calls: int
+
+
+def main(argv: list[str]) -> int:
+    options = _parser().parse_args(argv)
+    if options.image is not None and not options.image.is_file():
+        print(f"demo: got {options.image}, but there is no such file.", file=sys.stderr)
+        return 2
+    print("starting ComfyUI ...", flush=True)
+    started = time.monotonic()
+    try:
+        with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT) as host:
+            ready = time.monotonic()
+            outcome = asyncio.run(_edit(host.url, options))
+    except (HostError, ComfyError, ValueError) as problem:
+        print(f"demo: {problem}", file=sys.stderr)
+        return 1
+    done = time.monotonic()
+    edited, comparison = _write(options.out, outcome)
+    print(f"edited image:   {edited}")
+    print(f"before / after: {comparison}")
+    print(f"instruction:    {outcome.instruction}")
+    print(f"model calls:    {outcome.calls}")
+    print(f"seconds:        {done - ready:.1f}, after {ready - started:.1f} for ComfyUI to start")
+    return 0
+
+
+def fill_in(graph: Graph, *, image: str | None = None, instruction: str | None = None, seed: int | None = None) -> str:
+    """Put the user's wishes into the workflow, finding the nodes by what they are.
+
+    Args:
+        graph: the workflow in the API format, changed in place; what is None stays as shipped. The node that gives
+            the picture becomes a LoadImage if `image` (a LoadImage value) is given.
+    Returns:
+        the instruction that the graph now carries.
+    """
+    link = _only(graph, "ICEditDiptych")["image"]
+    if image is not None:
+        if any(link != other for other in _links_to(graph, link[0])):
+            raise ValueError(f"the demo workflow uses more of node {link[0]} than its picture. Change it there.")
+        graph[link[0]] = {"class_type": "LoadImage", "inputs": {"image": image}}
+        link[1] = 0
+    graph[BEFORE] = {"class_type": "PreviewImage", "inputs": {"images": list(link)}}
+    if seed is not None:
+        samplers = [node["inputs"] for node in graph.values() if is_sampler(node)]
+        (inputs,) = [i for i in samplers if "seed" in i]
+        inputs["seed"] = seed
+    prompt = _only(graph, "ICEditPrompt")
+    if instruction is not None:
+        prompt["instruction"] = instruction
+    return str(prompt["instruction"])
+
+
+def is_sampler(node: Mapping[str, Any]) -> bool:
+    """Whether a node's steps are model calls."""
+    return "Sampler" in node["class_type"]
+
+
+async def _edit(url: str, options: argparse.Namespace) -> Outcome:
+    graph: Graph = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    async with ComfyClient(url) as client:
+        image = (await client.upload_image(options.image)).widget if options.image else None
+        instruction = fill_in(graph, image=image, instruction=options.instruction, seed=options.seed)
+        calls = 0
+
+        def count(step: Progress) -> None:
+            nonlocal calls
+            calls += bool(step.max and is_sampler(graph[step.node_id]))
+            bar.show(step)
+
+        with Bar(sys.stderr) as bar:
+            result = await client.run(graph, count, timeout=RUN_LIMIT)
+        before = await client.download(result.images(BEFORE)[0])
+        after = await client.download(_saved(graph, result))
+    return Outcome(before, after, instruction, calls)
+
+
+def _saved(graph: Graph, result: Result) -> Any:
+    """The first image of the workflow's SaveImage node."""
+    images = [ref for i, node in graph.items() if node["class_type"] == "SaveImage" for ref in result.images(i)]
+    if not images:
+        raise ValueError("the demo workflow saved no image, but one SaveImage node must. Look at ComfyUI's log.")
+    return images[0]
+
+
+def _only(graph: Graph, class_type: str) -> dict[str, Any]:
+    found = [node["inputs"] for node in graph.values() if node["class_type"] == class_type]
+    if len(found) != 1:
+        raise ValueError(f"the demo workflow has {len(found)} {class_type} nodes, but this command needs exactly one.")
+    return found[0]
+
+
+def _links_to(graph: Graph, node_id: str) -> list[list[Any]]:
+    values = [value for node in graph.values() for value in node["inputs"].values()]
+    return [value for value in values if isinstance(value, list) and value and value[0] == node_id]
+
+
+def _write(folder: Path, outcome: Outcome) -> tuple[Path, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    edited, comparison = (folder / "edited.png").resolve(), (folder / "before_after.png").resolve()
+    edited.write_bytes(outcome.after)
+    before_after(_opened(outcome.before), _opened(outcome.after), outcome.instruction).save(comparison)
+    return edited, comparison
+
+
+def _opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dev.py demo", description=__doc__)
+    parser.add_argument(
+        "--image", type=Path, metavar="FILE", help="default: a synthetic scene; the demo model knows shapes"
+    )
+    parser.add_argument("--instruction", metavar="TEXT", help="what to change, in English")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the sampler's noise")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: ./out")
+    return parser

@@ -1,0 +1,93 @@
+"""Runs the linters and every ring of tests, each ring in a pytest process of its own, and sums up.
+
+A ring is a folder in tests/ with tests in it. Rings are kept apart because ComfyUI's modules, once imported, stay:
+the pack's `nodes` folder must not be on the path where ComfyUI's own `nodes.py` is meant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .. import processes
+from ..server import MEMORY_LIMIT, has_accelerator
+
+ROOT = Path(__file__).resolve().parents[2]
+LINTERS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
+RING_ORDER = ("core", "host", "browser")
+# pytest, without `python -m`'s habit of putting the current folder on the path.
+PYTEST = "import sys; sys.path[:] = [p for p in sys.path if p]; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+
+
+def main(argv: list[str]) -> int:
+    argv, pytest_args = _split(argv)
+    parser = argparse.ArgumentParser(prog="dev.py test", description=__doc__, usage="%(prog)s [RING ...] [-- ARGS]")
+    parser.add_argument("rings", nargs="*", help=f"lint, {', '.join(rings())}; all by default")
+    chosen = parser.parse_args(argv).rings
+    unknown = sorted(set(chosen) - {"lint", *rings()})
+    if unknown:
+        parser.error(f"got {', '.join(unknown)}, but the rings are lint, {', '.join(rings())}")
+    chosen = chosen or ["lint", *rings()]
+    with processes.terminated_by_signals():
+        outcomes = [(name, *(_lint() if name == "lint" else _ring(name, pytest_args))) for name in chosen]
+    print()
+    for name, _, words in outcomes:
+        print(f"{name + ':':<9}{words}")
+    return 0 if all(passed for _, passed, _ in outcomes) else 1
+
+
+def rings() -> list[str]:
+    """The names of the rings, the cheapest first."""
+    found = {folder.parent.name for folder in (ROOT / "tests").glob("*/test_*.py")}
+    return sorted(found, key=lambda name: (RING_ORDER.index(name) if name in RING_ORDER else len(RING_ORDER), name))
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
+def _lint() -> tuple[bool, str]:
+    started = time.monotonic()
+    failed = []
+    for command in LINTERS:
+        print(f"--- {' '.join(command)}", flush=True)
+        if subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode:
+            failed.append(" ".join(command))
+    words = f"failed: {', '.join(failed)}" if failed else "ruff check, ruff format and mypy passed"
+    return not failed, f"{words} in {time.monotonic() - started:.1f}s"
+
+
+def _ring(name: str, pytest_args: list[str]) -> tuple[bool, str]:
+    """Run one ring; its closing line is repeated in the summary."""
+    print(f"--- pytest tests/{name}", flush=True)
+    options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *(["--color=yes"] * sys.stdout.isatty())]
+    command = [sys.executable, "-c", PYTEST, *options, str(ROOT / "tests" / name), *pytest_args]
+    limit = None if has_accelerator() else MEMORY_LIMIT  # CUDA reserves far more address space than it uses
+    process = processes.spawn(command, cwd=ROOT, output=subprocess.PIPE, memory_limit=limit)
+    try:
+        closing = _repeat(process)
+        code = process.wait()
+    finally:
+        processes.end(process)
+    nothing_chosen = code == 5 and bool(pytest_args)  # -k and the like may leave one ring without a test
+    return code == 0 or nothing_chosen, closing or f"pytest ended with exit code {code} without a closing line"
+
+
+def _repeat(process: subprocess.Popen[bytes]) -> str:
+    """Pass pytest's output on as it comes; return its closing line, e.g. `12 passed in 3.45s`."""
+    closing, line = "", b""
+    descriptor = process.stdout.fileno() if process.stdout else -1
+    while chunk := os.read(descriptor, 65536):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+        *lines, line = (line + chunk).split(b"\n")
+        for text in (re.sub(r"\x1b\[[0-9;]*m", "", raw.decode("utf-8", "replace")).strip(" =\r") for raw in lines):
+            if re.search(r"\bin \d+(\.\d+)?s\b", text):
+                closing = text
+    return closing
