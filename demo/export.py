@@ -1,0 +1,97 @@
+"""Write the trained demo model as the files that the stock loaders of ComfyUI read.
+
+COMFYUI_PATH=... python demo/export.py --state DIR [--out demo/weights]
+
+icedit_demo_fill.safetensors     bf16, diffusers' layout of FLUX Fill (UNETLoader)
+icedit_demo_vae.safetensors      fp16, TAESD with 16 latent channels (VAELoader)
+icedit_demo_clip_l.safetensors   fp16, seeded and untrained: FLUX asks for a CLIP-L, this model ignores it
+icedit_demo_t5.safetensors       fp16
+config.json                      sizes, sampling, the example, SHA-256 of every file
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import autoencoder
+import editor
+import scenes
+import text
+import torch
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
+STEPS = 12
+EXAMPLE = {"seed": scenes.UNSEEN + 1_000_000, "task": "recolour"}
+CLIP_L = {
+    "hidden_size": editor.POOLED_WIDTH,
+    "intermediate_size": 64,
+    "num_attention_heads": 1,
+    "num_hidden_layers": 2,
+    "projection_dim": editor.POOLED_WIDTH,
+}
+
+
+def clip_l_state_dict() -> dict[str, torch.Tensor]:
+    """A small CLIP-L with seeded, untrained weights, named as the host reads them."""
+    torch.manual_seed(0)
+    config = CLIPTextConfig(**CLIP_L, hidden_act="quick_gelu", eos_token_id=49407, vocab_size=49408)
+    state = {
+        k if k.startswith("text_model.") else f"text_model.{k}": v
+        for k, v in CLIPTextModel(config).state_dict().items()
+    }
+    state = {k: v.float().clone() for k, v in state.items() if "position_ids" not in k}
+    return {**state, "text_projection.weight": torch.eye(editor.POOLED_WIDTH)}
+
+
+def states_of(state: Path) -> dict[str, tuple[dict[str, torch.Tensor], torch.dtype]]:
+    """Every file's weights and type from the trainings' checkpoints."""
+    coder = autoencoder.TinyAutoencoder()
+    coder.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
+    saved = torch.load(state / "editor.pt", weights_only=True)
+    t5 = text.build(len(saved["ids"]))
+    t5.load_state_dict({k.removeprefix("t5."): v for k, v in saved["average"].items() if k.startswith("t5.")})
+    flux = {k.removeprefix("flux."): v for k, v in saved["average"].items() if k.startswith("flux.")}
+    return {
+        "icedit_demo_fill": (flux, torch.bfloat16),
+        "icedit_demo_vae": (autoencoder.full_state_dict(coder), torch.float16),
+        "icedit_demo_clip_l": (clip_l_state_dict(), torch.float16),
+        "icedit_demo_t5": (text.full_state_dict(t5, saved["ids"]), torch.float16),
+    }
+
+
+def export(state: Path, out: Path) -> dict:
+    """Write the files; returns what config.json says."""
+    out.mkdir(parents=True, exist_ok=True)
+    hashes = {}
+    for name, (weights, dtype) in states_of(state).items():
+        path = out / f"{name}.safetensors"
+        save_file({k: v.to(dtype).contiguous() for k, v in weights.items()}, path, metadata={"license": "Apache-2.0"})
+        hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    example = scenes.make(EXAMPLE["seed"], task=EXAMPLE["task"])
+    config = {
+        "model_options": {"model_config": CLIP_L, "t5xxl_model_config": text.CONFIG},
+        "t5_min_length": text.LENGTH,
+        "panel": scenes.PANEL,
+        "steps": STEPS,
+        "sampler": "euler",
+        "scheduler": "simple",
+        "guidance": editor.GUIDANCE,
+        "example_instruction": example.instruction,
+        "sha256": hashes,
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights")
+    args = parser.parse_args()
+    export(args.state, args.out)
+
+
+if __name__ == "__main__":
+    main()

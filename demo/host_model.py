@@ -1,0 +1,70 @@
+"""The demo model in a real ComfyUI, in this process, on the CPU, through stock loaders and nodes only."""
+
+import json
+import sys
+from pathlib import Path
+
+import text
+import torch
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class HostModel:
+    """Model, text encoders and autoencoder as the host holds them.
+
+    Args:
+        weights: folder with the files and config.json.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS):
+        sys.path.insert(0, str(text.host_path()))
+        from comfy.cli_args import args
+
+        args.cpu = True
+        import comfy.sd
+        import comfy.utils
+        from comfy_extras.nodes_flux import FluxGuidance
+        from comfy_extras.nodes_model_advanced import ModelSamplingFlux
+
+        import nodes
+
+        self.config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+        files = {k: str(weights / f"icedit_demo_{k}.safetensors") for k in ("fill", "vae", "clip_l", "t5")}
+        self.model = comfy.sd.load_diffusion_model(files["fill"])
+        self.vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(files["vae"]))
+        self.clip = comfy.sd.load_clip(
+            [files["clip_l"], files["t5"]],
+            clip_type=comfy.sd.CLIPType.FLUX,
+            model_options=dict(self.config["model_options"]),
+        )
+        self.clip.set_tokenizer_option("t5xxl_min_length", self.config["t5_min_length"])
+        self._encode = nodes.CLIPTextEncode().encode
+        self._inpaint = nodes.InpaintModelConditioning().encode
+        self._sample = nodes.common_ksampler
+        self._guide, self._shift = FluxGuidance, ModelSamplingFlux
+
+    @torch.no_grad()
+    def conditioning(self, instruction: str):
+        prompt = text.IC_TEMPLATE.format(instruction=instruction)
+        encoded = self._encode(self.clip, prompt)[0]
+        return self._guide.execute(encoded, self.config["guidance"]).args[0]
+
+    @torch.no_grad()
+    def edit(self, source: torch.Tensor, instruction: str, seed: int, steps: int, noise_mask: bool) -> torch.Tensor:
+        """Edit one image (H, W, 3) in [0, 1]; returns the right panel, (H, W, 3)."""
+        height, width, _ = source.shape
+        diptych = torch.cat([source, source], dim=1)[None]
+        mask = torch.zeros(1, height, 2 * width)
+        mask[:, :, width:] = 1
+        positive = self.conditioning(instruction)
+        positive, negative, latent = self._inpaint(positive, positive, diptych, self.vae, mask, noise_mask)
+        model = self._shift().patch(self.model, 1.15, 0.5, 2 * width, height)[0]
+        done = self._sample(model, seed, steps, 1.0, "euler", "simple", positive, negative, latent)[0]
+        return self.vae.decode(done["samples"])[0, :, width:].clamp(0, 1)
+
+    @torch.no_grad()
+    def autoencode(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """Encode and decode one diptych; returns its right panel."""
+        decoded = self.vae.decode(self.vae.encode(torch.cat([left, right], dim=1)[None]))
+        return decoded[0, :, left.shape[1] :].clamp(0, 1)

@@ -1,0 +1,123 @@
+"""Train the demo's autoencoder on diptychs of synthetic scenes.
+
+    python demo/train_autoencoder.py --state DIR [--minutes 16]
+
+Saves DIR/autoencoder.pt every two minutes and goes on from it.
+"""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import scenes
+import torch
+import torch.nn.functional as F
+from autoencoder import TinyAutoencoder, diptychs
+from muon import Muon, set_lr
+
+log = logging.getLogger("train_autoencoder")
+BATCH = 8  # diptychs
+MUON_LR, ADAM_LR = 3e-3, 1.5e-3
+LATENT_NOISE = 0.12
+
+
+def batch(step: int) -> torch.Tensor:
+    """Fresh diptychs; one in eight has the grey right panel that the editor is shown."""
+    examples = [scenes.make(step * BATCH + i) for i in range(BATCH)]
+    pairs = diptychs([e.source for e in examples], [e.target for e in examples])
+    pairs[0, :, :, scenes.PANEL :] = 0.5
+    return pairs.contiguous(memory_format=torch.channels_last)
+
+
+def edge_weight(image: torch.Tensor) -> torch.Tensor:
+    """1 + 6 x local contrast, (B, 1, H, W)."""
+    contrast = F.max_pool2d(image, 3, 1, 1) + F.max_pool2d(-image, 3, 1, 1)
+    return 1 + 6 * contrast.mean(dim=1, keepdim=True)
+
+
+def loss_of(model: TinyAutoencoder, image: torch.Tensor) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        latent = model.encode(image).float()
+        amplitude = LATENT_NOISE * torch.rand(len(image), 1, 1, 1)
+        decoded = model.decode(latent + amplitude * torch.randn_like(latent)).float()
+    error = decoded - image
+    weight = edge_weight(image)
+    mean, deviation = latent.mean(dim=(0, 2, 3)), latent.std(dim=(0, 2, 3))
+    unit = mean.square().mean() + (deviation - 1).square().mean()
+    return (weight * (error.abs() + 2 * error.square())).mean() + 0.02 * unit
+
+
+@torch.no_grad()
+def ceiling(model: TinyAutoencoder, count: int = 96) -> dict:
+    """Encode and decode whole diptychs source|target of unseen scenes and check the right panels."""
+    examples = scenes.unseen(count)
+    pairs = diptychs([e.source for e in examples], [e.target for e in examples])
+    decoded = torch.cat([model.decode(model.encode(part)) for part in pairs.split(16)]).clamp(0, 1)
+    psnr = -10 * (decoded - pairs).square().mean().log10().item()
+    right = decoded[:, :, :, scenes.PANEL :].permute(0, 2, 3, 1).numpy()
+    verdicts = [e.check(image) for e, image in zip(examples, right)]
+    by_task = {
+        task: float(np.mean([v.success for v, e in zip(verdicts, examples) if e.task == task])) for task in scenes.TASKS
+    }
+    return {"psnr": round(psnr, 2), "outside": round(float(np.mean([v.outside for v in verdicts])), 4), **by_task}
+
+
+def make_optimisers(model: TinyAutoencoder):
+    matrices = [p for p in model.parameters() if p.ndim == 4 and p.shape[0] == 64 and p.shape[1] == 64]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    return [Muon(matrices, lr=MUON_LR), torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0)]
+
+
+def rate(progress: float, step: int) -> float:
+    return min(1.0, (step + 1) / 50) * min(1.0, 1.6 * (1 - progress) + 0.01)
+
+
+def train(state: Path, minutes: float) -> None:
+    torch.manual_seed(0)
+    model = TinyAutoencoder().to(memory_format=torch.channels_last)
+    optimisers = make_optimisers(model)
+    path, done, step, curve = state / "autoencoder.pt", 0.0, 0, []
+    if path.exists():
+        saved = torch.load(path, weights_only=True)
+        model.load_state_dict(saved["model"])
+        for optimiser, values in zip(optimisers, saved["optimisers"]):
+            optimiser.load_state_dict(values)
+        done, step, curve = saved["minutes"], saved["step"], saved["curve"]
+    start, last = time.monotonic() - 60 * done, done
+    while done < minutes:
+        set_lr(optimisers, rate(done / minutes, step))
+        loss = loss_of(model, batch(step))
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+        step, done = step + 1, (time.monotonic() - start) / 60
+        if step % 50 == 0:
+            log.info("%5.1f min step %d loss %.4f", done, step, loss.item())
+        if done - last >= 2 or done >= minutes:
+            curve.append({"minutes": round(done, 2), "step": step, **ceiling(model)})
+            log.info("%s", json.dumps(curve[-1]))
+            saved = {"model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers]}
+            torch.save({**saved, "minutes": done, "step": step, "curve": curve}, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").replace(path)
+            last = done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=16)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    args.state.mkdir(parents=True, exist_ok=True)
+    train(args.state, args.minutes)
+
+
+if __name__ == "__main__":
+    main()
