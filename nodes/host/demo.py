@@ -1,11 +1,13 @@
-"""Load the shipped small model with the host's own loaders."""
+"""The shipped small model through the host's own loaders, and the scenes it knows."""
 
 import hashlib
 import json
 
 import comfy.sd
 import comfy.utils
+import torch
 
+from ...demo import scenes
 from .paths import DEMO_WEIGHTS
 
 PARTS = {
@@ -28,7 +30,7 @@ def load_demo_model():
     clip = comfy.sd.load_clip(
         [paths["clip_l"], paths["t5"]],
         clip_type=comfy.sd.CLIPType.FLUX,
-        model_options={"model_config": config["clip_l"], "t5xxl_model_config": config["t5"]},
+        model_options=config["model_options"],
     )
     # The small model was trained on short prompts: pad T5 to its own length, not to the full model's 256 tokens.
     clip.set_tokenizer_option("t5xxl_min_length", config["t5_min_length"])
@@ -44,3 +46,14 @@ def _checked(name: str, digest: str):
             "Install the pack again."
         )
     return path
+
+
+def demo_tasks() -> tuple[str, ...]:
+    """The families of edits that scenes are made for."""
+    return scenes.TASKS
+
+
+def demo_scene(seed: int, task: str | None, size: int):
+    """Image (1, size, size, 3) in [0, 1], instruction, and the exact result like the image; never seen in training."""
+    made = scenes.make(scenes.UNSEEN + seed, size, task)
+    return torch.from_numpy(made.source)[None], made.instruction, torch.from_numpy(made.target)[None]

@@ -14,7 +14,7 @@ def say(node, text: str, warning: bool = False) -> ui.PreviewText:
     Args:
         node: the node class, with `hidden=[io.Hidden.unique_id]` in its schema.
     """
-    logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", node.GET_SCHEMA().display_name, text)
+    logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", node.__name__.removesuffix("Clone"), text)
     if node.hidden.unique_id:
         PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
     return ui.PreviewText(text)

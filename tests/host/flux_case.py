@@ -91,3 +91,27 @@ def evaluate(model, taps=(), fail=False, io=None):
             latent,
         )
     return result[0], tapped
+
+
+def random_adapter(weights, generator, rank=32, experts=4):
+    """A MoE-LoRA with random values on every published target, for weights in diffusers' naming."""
+    tensors = {}
+
+    def matrix(*shape, scale):
+        return torch.randn(shape, generator=generator) * scale
+
+    for key in [key for key in weights if key.endswith(".weight") and weights[key].ndim == 2]:
+        name = key.removesuffix(".weight")
+        out, wide = weights[key].shape
+        prefix = f"transformer.{name}"
+        if name.endswith("ff.net.2") or (name.startswith("single") and name.endswith("proj_out")):
+            tensors[f"{prefix}.lora_route.weight"] = matrix(experts, wide, scale=wide**-0.5)
+            for i in range(experts):
+                tensors[f"{prefix}.lora_A.expert_{i}.weight"] = matrix(rank, wide, scale=wide**-0.5)
+                tensors[f"{prefix}.lora_B.expert_{i}.weight"] = matrix(out, rank, scale=0.05)
+        elif name == "x_embedder" or name.endswith(
+            ("attn.to_q", "attn.to_k", "attn.to_v", "to_out.0", "norm1.linear", "norm.linear", "proj_mlp")
+        ):
+            tensors[f"{prefix}.lora_A.weight"] = matrix(rank, wide, scale=wide**-0.5)
+            tensors[f"{prefix}.lora_B.weight"] = matrix(out, rank, scale=0.05)
+    return tensors

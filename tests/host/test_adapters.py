@@ -172,7 +172,7 @@ def test_full_width_against_the_equations(ours):
     generator = torch.Generator().manual_seed(3)
     full = full_width_weights(generator)
     model = case.load(full)
-    tensors = full_width_adapter(full, generator)
+    tensors = case.random_adapter(full, generator)
     targets = {
         "double_blocks.0.img_attn.qkv": [f"transformer_blocks.0.attn.to_{p}" for p in "qkv"],
         "double_blocks.0.img_attn.proj": ["transformer_blocks.0.attn.to_out.0"],
@@ -225,29 +225,6 @@ def scaled(size, axis, key, hidden, wide):
     fixed |= axis == 1 and any(part in key for part in ("x_embedder", "context_embedder", "linear_1"))
     fixed |= axis == 0 and key.startswith("proj_out")
     return size if fixed else size * hidden // 128
-
-
-def full_width_adapter(weights, generator, rank=32, experts_count=4):
-    tensors = {}
-
-    def matrix(*shape, scale):
-        return torch.randn(shape, generator=generator) * scale
-
-    for key in [key for key in weights if key.endswith(".weight") and weights[key].ndim == 2]:
-        name = key.removesuffix(".weight")
-        out, wide = weights[key].shape
-        prefix = f"transformer.{name}"
-        if name.endswith(("ff.net.2", "0.proj_out")):
-            tensors[f"{prefix}.lora_route.weight"] = matrix(experts_count, wide, scale=wide**-0.5)
-            for i in range(experts_count):
-                tensors[f"{prefix}.lora_A.expert_{i}.weight"] = matrix(rank, wide, scale=wide**-0.5)
-                tensors[f"{prefix}.lora_B.expert_{i}.weight"] = matrix(out, rank, scale=0.05)
-        elif name == "x_embedder" or name.endswith(
-            ("attn.to_q", "attn.to_k", "attn.to_v", "to_out.0", "norm1.linear", "norm.linear", "proj_mlp")
-        ):
-            tensors[f"{prefix}.lora_A.weight"] = matrix(rank, wide, scale=wide**-0.5)
-            tensors[f"{prefix}.lora_B.weight"] = matrix(out, rank, scale=0.05)
-    return tensors
 
 
 REFUSED = {

@@ -1,0 +1,270 @@
+"""The shipped workflows run unchanged on the real server, and sample as the published pipeline does."""
+
+import asyncio
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from devtools import workflows
+from icedit_core.client import ExecutionFailed, ExecutionInterrupted, PromptRejected
+
+from . import flux_case, graphs
+
+STEPS = 4  # enough for a test; the shipped number is tried once
+
+
+@pytest.fixture(scope="module")
+def adapter_file(tmp_path_factory):
+    """A small MoE-LoRA for the demo model."""
+    weights = load_file(graphs.WEIGHTS / "icedit_demo_fill.safetensors")
+    tensors = flux_case.random_adapter(weights, torch.Generator().manual_seed(0), rank=4)
+    path = tmp_path_factory.mktemp("loras") / "moe.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def published_files(server, adapter_file):
+    """Small files under the published names."""
+    for name, file in graphs.PUBLISHED.items():
+        server.place_model(name, graphs.WEIGHTS / file)
+    server.place_model(f"loras/{workflows.MOE_LORA}", adapter_file)
+
+
+@pytest.fixture
+def demo():
+    return graphs.changed(graphs.shipped("icedit_demo"), "KSampler", steps=STEPS)
+
+
+async def test_every_node_of_the_pack_is_registered(client):
+    info = await client.object_info()
+    assert set(workflows.node_ids()) <= set(info)
+    assert all(info[name]["category"].startswith("ICEdit/") for name in workflows.node_ids())
+
+
+async def test_files_equal_their_definitions(client):
+    for path, text in workflows.render(await client.object_info()).items():
+        assert (graphs.ROOT / "workflows" / path).read_text(encoding="utf-8") == text, path
+
+
+async def test_only_core_nodes_and_ours(client):
+    info = await client.object_info()
+    for path in (graphs.ROOT / "workflows" / "api").glob("*.json"):
+        for node in json.loads(path.read_text(encoding="utf-8")).values():
+            module = info[node["class_type"]]["python_module"]
+            assert module.startswith(("nodes", "comfy_extras.")) or node["class_type"] in workflows.node_ids()
+
+
+async def test_demo_workflow_runs_unchanged(client):
+    graph = graphs.shipped("icedit_demo")
+    steps = []
+    result = await client.run(graph, steps.append, timeout=300)
+    last = [step for step in steps if step.node_type == "KSampler"][-1]  # the server skips some in between
+    assert last.value == last.max == graph[graphs.find(graph, "KSampler")]["inputs"]["steps"]
+    edited = await graphs.picture(client, result)
+    assert edited.shape == (256, 256, 3)
+    source = await graphs.picture(client, await client.run(source_only(graph), timeout=60))
+    same = (edited == source).all(-1).mean()
+    assert 0.3 < same < 0.995, "some of the picture is edited, the rest is the source bit for bit"
+    prompt = result.text(graphs.find(graph, "ICEditPrompt"))
+    assert prompt.startswith("A diptych with two side-by-side images of the same scene.")
+
+
+def source_only(graph):
+    scene = graphs.find(graph, "ICEditDemoScene")
+    save = {"class_type": "SaveImage", "inputs": {"images": [scene, 0], "filename_prefix": "source"}}
+    return {scene: graph[scene], "save": save}
+
+
+async def test_same_graph_same_bits_and_the_second_time_from_the_cache(client, demo):
+    first = await client.run(demo, timeout=120)
+    again = await client.run(demo, timeout=120)
+    assert again.cached == set(demo)
+    expected = await graphs.picture(client, first)
+    other = await graphs.picture(client, await client.run(graphs.changed(demo, "KSampler", seed=1), timeout=120))
+    await client.free()
+    assert not np.array_equal(other, expected)
+    assert np.array_equal(await graphs.picture(client, await client.run(demo, timeout=120)), expected)
+
+
+async def test_adapter_cached_noticed_when_changed_and_the_base_left_clean(client, server, demo, adapter_file):
+    path = server.base / "models" / "loras" / "changing.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(adapter_file.read_bytes())
+    base = await graphs.picture(client, await client.run(demo, timeout=120))
+    graph = graphs.with_adapter(demo, "changing.safetensors")
+    result = await client.run(graph, timeout=120)
+    text = result.text("lora")
+    assert "6 routed layers of 4 experts, rank 4" in text and "top 1 per token, strength 1" in text
+    adapted = await graphs.picture(client, result)
+    assert not np.array_equal(adapted, base)
+    assert (await client.run(graph, timeout=120)).cached == set(graph)
+    save_file({key: value * 2 for key, value in load_file(path).items()}, path)
+    changed = await client.run(graph, timeout=120)
+    assert "lora" not in changed.cached
+    assert not np.array_equal(await graphs.picture(client, changed), adapted)
+    await client.free()
+    assert np.array_equal(await graphs.picture(client, await client.run(demo, timeout=120)), base)
+
+
+async def test_one_model_with_and_without_the_adapter_in_one_graph(client, published_files, demo):
+    base = await graphs.picture(client, await client.run(graphs.changed(demo, "KSampler", seed=5), timeout=120))
+    graph = graphs.changed(demo, "KSampler", seed=5)
+    graph["lora"] = {
+        "class_type": "ICEditLoadLoRA",
+        "inputs": {"model": graph[graphs.find(graph, "ModelSamplingFlux")]["inputs"]["model"], "strength": 1.0}
+        | {"lora_name": workflows.MOE_LORA, "top_k": 0},
+    }
+    for name, kind in (("shift", "ModelSamplingFlux"), ("sample", "KSampler"), ("decode", "VAEDecode")):
+        graph[name] = json.loads(json.dumps(graph[graphs.find(demo, kind)]))
+    graph["shift"]["inputs"]["model"] = ["lora", 0]
+    graph["sample"]["inputs"]["model"] = ["shift", 0]
+    graph["decode"]["inputs"]["samples"] = ["sample", 0]
+    graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}}
+    await client.free()
+    result = await client.run(graph, timeout=120)
+    assert np.array_equal(await graphs.picture(client, result), base)
+    assert result.images("show")
+
+
+async def test_flux_workflow_validates_unchanged_and_runs_on_small_text_encoders(client, published_files):
+    """Stock DualCLIPLoader fixes its encoders' sizes, so only its link is replaced."""
+    picture = await client.upload_image(small_picture(), "example.png", overwrite=True)
+    graph = graphs.changed(graphs.shipped("icedit_flux_fill"), "LoadImage", image=picture.widget)
+    await client.cancel(await client.queue(graph))
+    graph["demo"] = {"class_type": "ICEditDemoModel", "inputs": {}}
+    graph[graphs.find(graph, "ICEditPrompt")]["inputs"]["clip"] = ["demo", 1]
+    del graph[graphs.find(graph, "DualCLIPLoader")]
+    graph = graphs.changed(graph, "KSampler", steps=2)
+    result = await client.run(graph, timeout=300)
+    assert (await graphs.picture(client, result)).shape == (90, 130, 3)
+    assert "routed layers" in result.text(graphs.find(graph, "ICEditLoadLoRA"))
+
+
+def small_picture():
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 130, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def test_interrupt_stops_within_one_step_and_leaves_the_model_clean(client, published_files, demo):
+    expected = await graphs.picture(client, await client.run(demo, timeout=120))
+    long = graphs.with_adapter(graphs.changed(demo, "KSampler", steps=5000, seed=3), workflows.MOE_LORA)
+    steps, stopping = [], []
+
+    def stop_at_the_third(step):
+        steps.append(step.value)
+        if step.node_type == "KSampler" and step.value == 3:
+            stopping.append(asyncio.ensure_future(client.interrupt()))
+
+    with pytest.raises(ExecutionInterrupted, match="KSampler"):
+        await client.run(long, stop_at_the_third, timeout=300)
+    assert stopping and steps[-1] < 60, "of the 5000 steps asked for; the request itself takes the time of a few"
+    await client.free()
+    assert np.array_equal(await graphs.picture(client, await client.run(demo, timeout=120)), expected)
+
+
+BAD = {
+    "empty instruction": ("ICEditPrompt", {"instruction": "  "}, "the instruction is '  '.*some words are needed"),
+    "custom template": (
+        "ICEditPrompt",
+        {"template": "custom", "custom_template": "no place"},
+        "the template is 'no place', but it must hold {instruction}",
+    ),
+    "no mask": ("ICEditDiptych", {"fit": "around_mask"}, "mask"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_bad_inputs_give_our_message(client, demo, case):
+    kind, inputs, message = BAD[case]
+    with pytest.raises(ExecutionFailed, match=message) as caught:
+        await client.run(graphs.changed(demo, kind, **inputs), timeout=60)
+    assert caught.value.node_type == kind and caught.value.exception_type == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "words"),
+    [
+        ("ICEditDiptych", {"width": 8}, "smaller than min"),
+        ("ICEditDiptych", {"fit": "stretch"}, "'stretch' not in"),
+        ("ICEditPrompt", {"guidance": -1}, "smaller than min"),
+    ],
+)
+async def test_values_out_of_range_are_rejected_before_anything_runs(client, demo, kind, inputs, words):
+    with pytest.raises(PromptRejected, match=words):
+        await client.queue(graphs.changed(demo, kind, **inputs))
+
+
+def damaged(tensors, case):
+    tensors = dict(tensors)
+    expert = next(key for key in tensors if "lora_B.expert_2" in key)
+    if case == "expert missing":
+        return {key: value for key, value in tensors.items() if "expert_3" not in key}
+    if case == "wrong shape":
+        return tensors | {expert.replace("expert_2", f"expert_{i}"): tensors[expert][:-1].clone() for i in range(4)}
+    return {"lora_unet_down_blocks_1_attentions_0_proj_in.lora_down.weight": torch.ones(4, 640)} | {
+        "lora_unet_down_blocks_1_attentions_0_proj_in.lora_up.weight": torch.ones(640, 4)
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "cause"),
+    [
+        ("expert missing", r"experts \[0, 1, 2\], but its router picks among 4"),
+        ("wrong shape", "fits a layer of .* but this model's has"),
+        ("sdxl", "1 of 1 layers of the file are not in this model"),
+    ],
+)
+async def test_adapters_refused_with_the_cause(client, server, demo, adapter_file, case, cause):
+    path = server.base / "models" / "loras" / f"{case.replace(' ', '_')}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(damaged(load_file(adapter_file), case), path)
+    before = await graphs.picture(client, await client.run(demo, timeout=120))
+    with pytest.raises(ExecutionFailed, match=cause) as caught:
+        await client.run(graphs.with_adapter(demo, path.name), timeout=120)
+    assert caught.value.node_type == "ICEditLoadLoRA"
+    await client.free()
+    assert np.array_equal(await graphs.picture(client, await client.run(demo, timeout=120)), before)
+
+
+async def test_an_instruction_in_another_script_is_warned_about(client, demo):
+    words = "\u628a\u80cc\u666f\u6539\u6210\u84dd\u8272"
+    graph = graphs.changed(demo, "ICEditPrompt", instruction=words)
+    text = (await client.run(graph, timeout=120)).text(graphs.find(graph, "ICEditPrompt"))
+    assert words in text and "CJK letters" in text and "know English" in text
+
+
+@pytest.mark.parametrize("size", [(1024, 512), (1024, 1360), (2048, 1024), (128, 64), (1024, 16)])
+@pytest.mark.parametrize("steps", [4, 28, 50])
+def test_sigmas_are_the_published_pipelines(pack, size, steps):
+    """s = linspace(1, 1/n, n), shifted by the number of image tokens (METHODS: the published pipeline)."""
+    import comfy.samplers
+    from comfy_extras.nodes_model_advanced import ModelSamplingFlux
+
+    model = flux_case.load(flux_case.weights())
+    (shifted,) = ModelSamplingFlux().patch(model, 1.15, 0.5, *size)
+    got = comfy.samplers.calculate_sigmas(shifted.get_model_object("model_sampling"), "simple", steps)
+    tokens = size[0] * size[1] / 16**2
+    mu = 0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256)
+    s = torch.linspace(1, 1 / steps, steps, dtype=torch.float64)
+    expected = torch.cat([math.exp(mu) / (math.exp(mu) + 1 / s - 1), torch.zeros(1, dtype=torch.float64)])
+    torch.testing.assert_close(got.double(), expected, atol=1e-3, rtol=0)
+
+
+async def test_flux_workflow_takes_its_shift_from_the_diptych():
+    graph = graphs.shipped("icedit_flux_fill")
+    shift = graph[graphs.find(graph, "ModelSamplingFlux")]["inputs"]
+    size = graphs.find(graph, "GetImageSize")
+    assert (shift["width"], shift["height"]) == ([size, 0], [size, 1])
+    assert graph[size]["inputs"]["image"] == [graphs.find(graph, "ICEditDiptych"), 0]
+    assert (shift["max_shift"], shift["base_shift"]) == (1.15, 0.5)
