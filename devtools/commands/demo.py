@@ -100,18 +100,18 @@ async def _edit(url: str, options: argparse.Namespace) -> Outcome:
     async with ComfyClient(url) as client:
         image = (await client.upload_image(options.image)).widget if options.image else None
         instruction = fill_in(graph, image=image, instruction=options.instruction, seed=options.seed)
-        calls = 0
+        calls: dict[str, int] = {}
 
         def count(step: Progress) -> None:
-            nonlocal calls
-            calls += bool(step.max and is_sampler(graph[step.node_id]))
+            if step.node_id in graph and is_sampler(graph[step.node_id]):
+                calls[step.node_id] = step.value  # not one message a call: the server skips some
             bar.show(step)
 
         with Bar(sys.stderr) as bar:
             result = await client.run(graph, count, timeout=RUN_LIMIT)
         before = await client.download(result.images(BEFORE)[0])
         after = await client.download(_saved(graph, result))
-    return Outcome(before, after, instruction, calls)
+    return Outcome(before, after, instruction, sum(calls.values()))
 
 
 def _saved(graph: Graph, result: Result) -> Any:

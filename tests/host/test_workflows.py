@@ -1,12 +1,14 @@
 """The shipped workflows run unchanged on the real server, and sample as the published pipeline does."""
 
 import asyncio
+import io
 import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from devtools import workflows
@@ -139,19 +141,15 @@ async def test_flux_workflow_validates_unchanged_and_runs_on_small_text_encoders
     graph["demo"] = {"class_type": "ICEditDemoModel", "inputs": {}}
     graph[graphs.find(graph, "ICEditPrompt")]["inputs"]["clip"] = ["demo", 1]
     del graph[graphs.find(graph, "DualCLIPLoader")]
-    graph = graphs.changed(graph, "KSampler", steps=2)
     result = await client.run(graph, timeout=300)
-    assert (await graphs.picture(client, result)).shape == (90, 130, 3)
+    assert (await graphs.picture(client, result)).shape == (33, 260, 3)
     assert "routed layers" in result.text(graphs.find(graph, "ICEditLoadLoRA"))
 
 
 def small_picture():
-    import io
-
-    from PIL import Image
-
+    """Wide and low, so that a panel of 512 px stays small work for a CPU."""
     buffer = io.BytesIO()
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 130, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (33, 260, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
