@@ -50,6 +50,22 @@ def slow_graph(seed: int) -> dict:
     return graph
 
 
+@pytest.fixture
+def sampling_graph() -> dict:
+    """Three steps of the demo model on an empty latent."""
+    size = {"width": 64, "height": 64, "batch_size": 1}
+    sampling = {"seed": 5, "steps": 3, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0]}
+    return {
+        "1": {"class_type": "ICEditDemoModel", "inputs": {}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "red"}},
+        "3": {"class_type": "EmptySD3LatentImage", "inputs": size},
+        "4": {"class_type": "KSampler", "inputs": sampling | links},
+        "5": {"class_type": "VAEDecode", "inputs": {"samples": ["4", 0], "vae": ["1", 2]}},
+        "6": {"class_type": "PreviewImage", "inputs": {"images": ["5", 0]}},
+    }
+
+
 def image_inputs(seed: int) -> dict:
     return {"width": 1024, "height": 1024, "batch_size": 1, "color": seed}
 
@@ -90,7 +106,8 @@ async def test_steps_of_a_node_are_reported(client: ComfyClient, sampling_graph:
     steps = []
     await client.run(sampling_graph, steps.append, timeout=120)
     sampler = [(step.value, step.max) for step in steps if step.node_type == "KSampler" and step.max]
-    assert sampler == [(1, 3), (2, 3), (3, 3)]
+    # The server may leave out steps that follow each other too quickly, but neither their order nor the last one.
+    assert sampler == sorted(set(sampler)) and sampler[-1] == (3, 3) and set(sampler) <= {(1, 3), (2, 3), (3, 3)}
 
 
 async def test_rejection_names_node_input_and_complaint(client: ComfyClient):
