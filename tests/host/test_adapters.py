@@ -75,6 +75,45 @@ def test_strength_zero_and_an_exception_leave_the_model_bit_identical(ours, mode
     assert case.error(case.evaluate(adapted)[0], case.recorded()["out_moe"]) < 1e-4
 
 
+def test_interrupt_stops_before_the_next_step_is_done_and_leaves_the_model_clean(ours, model):
+    import comfy.model_management
+    import comfy.sample
+    import comfy.samplers
+
+    untouched, _ = case.evaluate(model)
+    adapted = ours.load(model, case.ADAPTER)
+    io = case.recorded()
+    latent = torch.zeros(1, 16, 8, 16)
+    positive = [[io["ctx"][:1], {"pooled_output": io["pooled"][:1], "concat_latent_image": latent}]]
+    done = []
+
+    def interrupt_after_the_second(step, denoised, x, total):
+        done.append(step)
+        if step == 1:
+            comfy.model_management.interrupt_current_processing()
+
+    def sample(callback):
+        with torch.no_grad():
+            return comfy.sample.sample_custom(
+                adapted,
+                torch.ones_like(latent),
+                1.0,
+                comfy.samplers.sampler_object("euler"),
+                torch.linspace(1, 0, 9),
+                positive,
+                positive,
+                latent,
+                callback=callback,
+            )
+
+    expected = sample(None)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        sample(interrupt_after_the_second)
+    assert done == [0, 1]
+    assert torch.equal(sample(None), expected)
+    assert torch.equal(case.evaluate(model)[0], untouched)
+
+
 def test_one_model_object_with_and_without_by_turns(ours, model):
     untouched, _ = case.evaluate(model)
     adapted = ours.load(model, case.ADAPTER)
