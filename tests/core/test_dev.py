@@ -114,7 +114,7 @@ class TestPrepare:
         assert [file.name for file in target.iterdir()] == ["second"]
 
     def test_a_killed_preparation_frees_its_lock(self, cache):
-        code = "import time; from devtools import prepare as p\nwith p._locked(): print('held', flush=True); time.sleep(60)"
+        code = "import time, devtools.prepare as it\nwith it._locked(): print('held', flush=True); time.sleep(60)"
         holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
         try:
             assert holder.stdout.readline().strip() == b"held"

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -196,42 +192,7 @@ async def test_a_dying_server_is_an_error_and_leaves_nothing(comfyui: Path):
     assert not host.base.exists()
 
 
-def test_server_ends_with_an_exception_and_leaves_the_pack_alone(comfyui: Path, tmp_path: Path):
-    pack = tmp_path / "pack"
-    pack.mkdir()
-    (pack / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
-    with pytest.raises(KeyError), running_host(comfyui, pack, cpu=True) as host:
-        assert (host.base / "custom_nodes" / "ICEdit" / "__init__.py").is_file()
-        raise KeyError
-    assert host.process.returncode is not None and not host.base.exists()
-    assert (pack / "__init__.py").is_file()
-
-
-def test_a_server_that_fails_to_start_shows_its_log(comfyui: Path, tmp_path: Path):
+def test_a_server_that_fails_to_start_shows_its_log(comfyui: Path):
     with pytest.raises(HostError, match=r"(?s)ended with exit code .*no-such-flag"):
         with running_host(comfyui, None, cpu=True, extra_args=["--no-such-flag"]):
             pass
-    with pytest.raises(HostError, match="main.py"), running_host(tmp_path, None):
-        pass
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise to end a child with its parent is Linux's")
-def test_server_ends_when_its_parent_is_killed(comfyui: Path):
-    code = (
-        "import sys, time; from pathlib import Path; from devtools.server import running_host\n"
-        f"with running_host(Path({str(comfyui)!r}), None, cpu=True) as host:\n"
-        "    print(host.process.pid, flush=True); time.sleep(600)\n"
-    )
-    root = str(Path(__file__).resolve().parents[2])
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
-    )
-    try:
-        pid = int(parent.stdout.readline())
-    finally:
-        parent.kill()
-        parent.wait()
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{pid}").exists()
