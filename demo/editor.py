@@ -1,5 +1,6 @@
 """The demo's editor: a small FLUX Fill in diffusers' layout, its packing and its sampler."""
 
+import itertools
 import math
 
 import torch
@@ -104,6 +105,6 @@ def sample(model, masked: Tensor, text: Tensor, steps: int, seed: int) -> Tensor
     noise = torch.randn(b, c, h, w, generator=torch.Generator().manual_seed(seed))
     x, given, ids = pack(noise), condition(masked), image_ids(h, w)
     sigmas = schedule(steps, x.shape[1])
-    for now, following in zip(sigmas, sigmas[1:]):
+    for now, following in itertools.pairwise(sigmas):
         x = x + (following - now) * velocity(model, x, given, text, torch.full((b,), now), ids).float()
     return unpack(x, h, w)

@@ -48,7 +48,9 @@ def clip_l_state_dict() -> dict[str, torch.Tensor]:
 def states_of(state: Path) -> dict[str, tuple[dict[str, torch.Tensor], torch.dtype]]:
     """Every file's weights and type from the trainings' checkpoints."""
     coder = autoencoder.TinyAutoencoder()
-    coder.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
+    finished = state / "decoder.pt"
+    coder_file = finished if finished.exists() else state / "autoencoder.pt"
+    coder.load_state_dict(torch.load(coder_file, weights_only=True)["model"])
     saved = torch.load(state / "editor.pt", weights_only=True)
     t5 = text.build(len(saved["ids"]))
     t5.load_state_dict({k.removeprefix("t5."): v for k, v in saved["average"].items() if k.startswith("t5.")})

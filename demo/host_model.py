@@ -29,6 +29,7 @@ class HostModel:
 
         import nodes
 
+        comfy.utils.set_progress_bar_enabled(False)
         self.config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
         files = {k: str(weights / f"icedit_demo_{k}.safetensors") for k in ("fill", "vae", "clip_l", "t5")}
         self.model = comfy.sd.load_diffusion_model(files["fill"])
@@ -51,7 +52,7 @@ class HostModel:
         return self._guide.execute(encoded, self.config["guidance"]).args[0]
 
     @torch.no_grad()
-    def edit(self, source: torch.Tensor, instruction: str, seed: int, steps: int, noise_mask: bool) -> torch.Tensor:
+    def edit(self, source: torch.Tensor, instruction: str, seed: int, noise_mask: bool) -> torch.Tensor:
         """Edit one image (H, W, 3) in [0, 1]; returns the right panel, (H, W, 3)."""
         height, width, _ = source.shape
         diptych = torch.cat([source, source], dim=1)[None]
@@ -60,7 +61,17 @@ class HostModel:
         positive = self.conditioning(instruction)
         positive, negative, latent = self._inpaint(positive, positive, diptych, self.vae, mask, noise_mask)
         model = self._shift().patch(self.model, 1.15, 0.5, 2 * width, height)[0]
-        done = self._sample(model, seed, steps, 1.0, "euler", "simple", positive, negative, latent)[0]
+        done = self._sample(
+            model,
+            seed,
+            self.config["steps"],
+            1.0,
+            self.config["sampler"],
+            self.config["scheduler"],
+            positive,
+            negative,
+            latent,
+        )[0]
         return self.vae.decode(done["samples"])[0, :, width:].clamp(0, 1)
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(x: Tensor, steps: int = 4) -> Tensor:
     """Push the singular values of a stack of matrices (N, rows, columns) towards 1 (Newton-Schulz)."""
     a, b, c = _COEFFICIENTS
     x = x.bfloat16()
@@ -49,7 +49,7 @@ class Muon(torch.optim.Optimizer):
             updates.append(p.grad.lerp(buffer, momentum).flatten(1))
         stacked = orthogonalise(torch.stack(updates))
         scale = 0.2 * max(stacked.shape[-2:]) ** 0.5
-        for p, update in zip(params, stacked):
+        for p, update in zip(params, stacked, strict=True):
             p.add_(update.view(p.shape).to(p.dtype), alpha=-lr * scale)
 
 

@@ -32,7 +32,7 @@ def encode(autoencoder: TinyAutoencoder, examples) -> tuple[Tensor, Tensor]:
 class Pool:
     """Pairs drawn from the training seeds; the oldest leave first."""
 
-    def __init__(self, autoencoder: TinyAutoencoder, tokenizer, drawn: int = 0, first_fill: int = 1024):
+    def __init__(self, autoencoder: TinyAutoencoder, tokenizer, drawn: int = 0, first_fill: int = 2048):
         self.autoencoder, self.tokenizer, self.drawn, self.filled = autoencoder, tokenizer, drawn, 0
         self.rows: list[Tensor] = []
         self.tasks = list(SHARES)
@@ -44,14 +44,14 @@ class Pool:
         """Draw, encode and keep `count` new pairs; CAPACITY must be a multiple of it."""
         seeds = range(FIRST_SEED + self.drawn, FIRST_SEED + self.drawn + count)
         tasks = torch.multinomial(self.shares, count, replacement=True).tolist()
-        examples = [scenes.make(seed, task=self.tasks[t]) for seed, t in zip(seeds, tasks)]
+        examples = [scenes.make(seed, task=self.tasks[t]) for seed, t in zip(seeds, tasks, strict=True)]
         fresh = [*encode(self.autoencoder, examples), loss_weight(examples)]
         fresh.append(self.tokenizer([e.instruction for e in examples]))
         if not self.rows:
             self.rows = [torch.empty(CAPACITY, *part.shape[1:], dtype=part.dtype) for part in fresh]
         place = self.drawn % CAPACITY if self.filled == CAPACITY else self.filled
         place = place - place % count
-        for row, part in zip(self.rows, fresh):
+        for row, part in zip(self.rows, fresh, strict=True):
             row[place : place + count] = part
         self.drawn, self.filled = self.drawn + count, max(self.filled, place + count)
 

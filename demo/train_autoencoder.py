@@ -1,8 +1,10 @@
 """Train the demo's autoencoder on diptychs of synthetic scenes.
 
-    python demo/train_autoencoder.py --state DIR [--minutes 16]
+    python demo/train_autoencoder.py --state DIR [--minutes 24]
+    python demo/train_autoencoder.py --state DIR --decoder --minutes 6
 
-Saves DIR/autoencoder.pt every two minutes and goes on from it.
+Saves DIR/autoencoder.pt every two minutes and goes on from it. The second form trains the decoder alone, which the
+editor does not depend on, and saves DIR/decoder.pt (the whole autoencoder, its encoder unchanged).
 """
 
 import argparse
@@ -58,17 +60,19 @@ def ceiling(model: TinyAutoencoder, count: int = 96) -> dict:
     decoded = torch.cat([model.decode(model.encode(part)) for part in pairs.split(16)]).clamp(0, 1)
     psnr = -10 * (decoded - pairs).square().mean().log10().item()
     right = decoded[:, :, :, scenes.PANEL :].permute(0, 2, 3, 1).numpy()
-    verdicts = [e.check(image) for e, image in zip(examples, right)]
+    verdicts = [e.check(image) for e, image in zip(examples, right, strict=True)]
     by_task = {
-        task: float(np.mean([v.success for v, e in zip(verdicts, examples) if e.task == task])) for task in scenes.TASKS
+        task: float(np.mean([v.success for v, e in zip(verdicts, examples, strict=True) if e.task == task]))
+        for task in scenes.TASKS
     }
     return {"psnr": round(psnr, 2), "outside": round(float(np.mean([v.outside for v in verdicts])), 4), **by_task}
 
 
 def make_optimisers(model: TinyAutoencoder):
-    matrices = [p for p in model.parameters() if p.ndim == 4 and p.shape[0] == 64 and p.shape[1] == 64]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim == 4 and p.shape[0] == 64 and p.shape[1] == 64]
     chosen = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in chosen]
+    others = [p for p in trained if id(p) not in chosen]
     return [Muon(matrices, lr=MUON_LR), torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
@@ -76,20 +80,33 @@ def rate(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 50) * min(1.0, 1.6 * (1 - progress) + 0.01)
 
 
-def train(state: Path, minutes: float) -> None:
+def start_from(state: Path, decoder: bool) -> tuple[TinyAutoencoder, list, dict, Path]:
+    """Model, optimisers, progress and checkpoint; as saved when a checkpoint exists."""
     torch.manual_seed(0)
     model = TinyAutoencoder().to(memory_format=torch.channels_last)
+    progress = {"minutes": 0.0, "step": 0, "curve": []}
+    path = state / ("decoder.pt" if decoder else "autoencoder.pt")
+    if decoder:
+        model.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
+        model.taesd_encoder.requires_grad_(False)
+        progress["step"] = 1_000_000  # other seeds than the first training's
     optimisers = make_optimisers(model)
-    path, done, step, curve = state / "autoencoder.pt", 0.0, 0, []
     if path.exists():
         saved = torch.load(path, weights_only=True)
         model.load_state_dict(saved["model"])
-        for optimiser, values in zip(optimisers, saved["optimisers"]):
+        for optimiser, values in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(values)
-        done, step, curve = saved["minutes"], saved["step"], saved["curve"]
+        progress = {key: saved[key] for key in progress}
+    return model, optimisers, progress, path
+
+
+def train(state: Path, minutes: float, decoder: bool) -> None:
+    model, optimisers, progress, path = start_from(state, decoder)
+    done, step, curve = progress["minutes"], progress["step"], progress["curve"]
+    peak = 0.4 if decoder else 1.0
     start, last = time.monotonic() - 60 * done, done
     while done < minutes:
-        set_lr(optimisers, rate(done / minutes, step))
+        set_lr(optimisers, peak * rate(done / minutes, step))
         loss = loss_of(model, batch(step))
         for optimiser in optimisers:
             optimiser.zero_grad()
@@ -112,11 +129,12 @@ def train(state: Path, minutes: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=16)
+    parser.add_argument("--minutes", type=float, default=24)
+    parser.add_argument("--decoder", action="store_true", help="train the decoder alone, from autoencoder.pt")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.state.mkdir(parents=True, exist_ok=True)
-    train(args.state, args.minutes)
+    train(args.state, args.minutes, args.decoder)
 
 
 if __name__ == "__main__":

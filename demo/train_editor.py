@@ -1,6 +1,6 @@
 """Train the demo's editor and its T5 on synthetic scenes.
 
-    COMFYUI_PATH=... python demo/train_editor.py --state DIR [--minutes 80]
+    COMFYUI_PATH=... python demo/train_editor.py --state DIR [--minutes 70]
 
 Needs DIR/autoencoder.pt of train_autoencoder.py. Saves DIR/editor.pt every few minutes and goes on from it.
 The model reads the instruction's tokens alone for most of the time (every eighth step the whole prompt) and the
@@ -24,10 +24,10 @@ from muon import Muon, set_lr
 from pool import Pool, encode
 
 log = logging.getLogger("train_editor")
-BATCH, REFRESH = 32, 4
+BATCH, REFRESH = 48, 4
 MUON_LR, ADAM_LR = 1.5e-3, 1e-3
 EMA = 0.998
-WHOLE_PROMPT_FROM = 0.72  # progress
+WHOLE_PROMPT_FROM = 0.8  # progress
 SAVE_MINUTES, EVALUATION_STEPS = 4, 10
 
 
@@ -55,7 +55,7 @@ class Trainer:
     def _load(self, saved: dict) -> int:
         self.live.load_state_dict(saved["live"])
         self.average.load_state_dict(saved["average"])
-        for optimiser, values in zip(self.optimisers, saved["optimisers"]):
+        for optimiser, values in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(values)
         self.minutes, self.step, self.curve = saved["minutes"], saved["step"], saved["curve"]
         return saved["drawn"]
@@ -119,10 +119,12 @@ class Trainer:
                 masked = encode(self.autoencoder, part)[1]
                 latent = editor.sample(self.average["flux"], masked, states.float(), EVALUATION_STEPS, seed=at)
                 image = self.autoencoder.decode(latent).float().clamp(0, 1)[..., scenes.PANEL :]
-            verdicts += [e.check(i) for e, i in zip(part, image.permute(0, 2, 3, 1).numpy())]
+            verdicts += [e.check(i) for e, i in zip(part, image.permute(0, 2, 3, 1).numpy(), strict=True)]
         result = {"all": float(np.mean([v.success for v in verdicts]))}
         for task in scenes.TASKS:
-            result[task] = float(np.mean([v.success for v, e in zip(verdicts, examples) if e.task == task]))
+            result[task] = float(
+                np.mean([v.success for v, e in zip(verdicts, examples, strict=True) if e.task == task])
+            )
         outside = float(np.mean([v.outside for v in verdicts]))
         return {k: round(v, 4) for k, v in {**result, "outside": outside}.items()}
 
@@ -168,7 +170,7 @@ def train(state: Path, minutes: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--minutes", type=float, default=70)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(args.state, args.minutes)

@@ -58,8 +58,8 @@ class Background:
     first: str
     second: str
     axis: str = "y"
-    width: float = 0.125
-    phase: float = 0.0
+    width: float = 0.25
+    phase: float = 0.125
 
     @property
     def name(self) -> str:

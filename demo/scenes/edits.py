@@ -86,7 +86,7 @@ def draw_background(rng: np.random.Generator, pattern: str | None = None, canoni
     if canonical:
         return Background(pattern, first, second)
     axis = _pick(rng, ("x", "y", "xy") if pattern == "gradient" else ("x", "y"))
-    return Background(pattern, first, second, axis, float(rng.uniform(0.11, 0.16)), float(rng.uniform(0, 0.25)))
+    return Background(pattern, first, second, axis, float(rng.uniform(0.18, 0.26)), float(rng.uniform(0, 0.5)))
 
 
 def _without(names, *taken: str) -> list[str]:
