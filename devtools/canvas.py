@@ -57,18 +57,18 @@ class Workflow:
 
 
 def api_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
-    """The API form: every required widget written out, optional ones where they are set."""
+    """The API form, every widget written out, as the front end exports it."""
     ids = _ids(workflow)
     graph = {}
     for name, node in workflow.nodes.items():
         if node.type == NOTE:
             continue
         inputs = {}
-        for key, kind, options, required in _declared(info[node.type]):
+        for key, kind, options in _declared(info[node.type]):
             if key in node.inputs:
                 value = node.inputs[key]
                 inputs[key] = [str(ids[value.node]), value.slot] if isinstance(value, Link) else value
-            elif required and kind in WIDGET_TYPES:
+            elif kind in WIDGET_TYPES:
                 inputs[key] = _default(kind, options)
         _refuse_unknown(name, node, info)
         title = node.title or info[node.type]["display_name"]
@@ -104,15 +104,14 @@ def _ids(workflow: Workflow) -> dict[str, int]:
 
 
 def _declared(description: Mapping[str, Any]):
-    """(name, kind, options, required) of every input, in the front end's order."""
+    """(name, kind, options) of every input, in the front end's order."""
     for section in ("required", "optional"):
         for name, spec in description["input"].get(section, {}).items():
             options = spec[1] if len(spec) > 1 else {}
             if isinstance(spec[0], list):
-                yield name, "COMBO", {**options, "options": spec[0]}, section == "required"
+                yield name, "COMBO", {**options, "options": spec[0]}
             else:
-                kind = f"{spec[0]}*" if options.get("forceInput") else spec[0]
-                yield name, kind, options, section == "required"
+                yield name, f"{spec[0]}*" if options.get("forceInput") else spec[0], options
 
 
 def _default(kind: str, options: Mapping[str, Any]) -> Any:
@@ -195,7 +194,7 @@ def _widget_values(node: Node, info: Mapping[str, Any]) -> list[Any]:
     if node.type == NOTE:
         return [node.text]
     values = []
-    for key, kind, options, _ in _declared(info[node.type]):
+    for key, kind, options in _declared(info[node.type]):
         if kind not in WIDGET_TYPES:
             continue
         value = node.inputs.get(key)
