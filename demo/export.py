@@ -19,11 +19,13 @@ import editor
 import scenes
 import text
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 STEPS = 12
-EXAMPLE = {"seed": scenes.UNSEEN + 1_000_000, "task": "recolour"}
+EXAMPLE = {"seed": scenes.UNSEEN + 1_000_353, "task": "recolour"}
+EXAMPLE_SIZE = 256
 CLIP_L = {
     "hidden_size": editor.POOLED_WIDTH,
     "intermediate_size": 64,
@@ -87,12 +89,29 @@ def export(state: Path, out: Path) -> dict:
     return config
 
 
+def curves(state: Path) -> dict[str, list[dict]]:
+    """The learning curves that the trainings saved: minutes, steps, shares of unseen instructions carried out."""
+    files = ("autoencoder", "editor", "decoder")
+    present = [name for name in files if (state / f"{name}.pt").exists()]
+    return {name: torch.load(state / f"{name}.pt", weights_only=True)["curve"] for name in present}
+
+
+def write_example(path: Path) -> None:
+    """The source of the example scene as a picture."""
+    source = scenes.make(EXAMPLE["seed"], EXAMPLE_SIZE, EXAMPLE["task"]).source
+    Image.fromarray((source * 255).round().astype("uint8")).save(path, optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights")
+    parser.add_argument("--record", type=Path, help="also write the learning curves to this JSON file")
     args = parser.parse_args()
+    if args.record:
+        args.record.write_text(json.dumps(curves(args.state), indent=1) + "\n", encoding="utf-8")
     export(args.state, args.out)
+    write_example(Path(__file__).parent / "example.png")
 
 
 if __name__ == "__main__":

@@ -46,33 +46,26 @@ class HostModel:
         self._guide, self._shift = FluxGuidance, ModelSamplingFlux
 
     @torch.no_grad()
-    def conditioning(self, instruction: str):
-        prompt = text.IC_TEMPLATE.format(instruction=instruction)
-        encoded = self._encode(self.clip, prompt)[0]
-        return self._guide.execute(encoded, self.config["guidance"]).args[0]
+    def conditioning(self, instructions: list[str]):
+        """One conditioning whose rows are the instructions in the in-context prompt."""
+        encoded = [self._encode(self.clip, text.IC_TEMPLATE.format(instruction=i))[0][0] for i in instructions]
+        states = torch.cat([states for states, _ in encoded])
+        pooled = torch.cat([extra["pooled_output"] for _, extra in encoded])
+        return self._guide.execute([[states, {"pooled_output": pooled}]], self.config["guidance"]).args[0]
 
     @torch.no_grad()
-    def edit(self, source: torch.Tensor, instruction: str, seed: int, noise_mask: bool) -> torch.Tensor:
-        """Edit one image (H, W, 3) in [0, 1]; returns the right panel, (H, W, 3)."""
-        height, width, _ = source.shape
-        diptych = torch.cat([source, source], dim=1)[None]
-        mask = torch.zeros(1, height, 2 * width)
+    def edit(self, sources: torch.Tensor, instructions: list[str], seed: int, noise_mask: bool) -> torch.Tensor:
+        """Edit images (B, H, W, 3) in [0, 1]; returns the right panels, (B, H, W, 3)."""
+        count, height, width, _ = sources.shape
+        diptych = torch.cat([sources, sources], dim=2)
+        mask = torch.zeros(count, height, 2 * width)
         mask[:, :, width:] = 1
-        positive = self.conditioning(instruction)
+        positive = self.conditioning(instructions)
         positive, negative, latent = self._inpaint(positive, positive, diptych, self.vae, mask, noise_mask)
         model = self._shift().patch(self.model, 1.15, 0.5, 2 * width, height)[0]
-        done = self._sample(
-            model,
-            seed,
-            self.config["steps"],
-            1.0,
-            self.config["sampler"],
-            self.config["scheduler"],
-            positive,
-            negative,
-            latent,
-        )[0]
-        return self.vae.decode(done["samples"])[0, :, width:].clamp(0, 1)
+        how = (self.config["steps"], 1.0, self.config["sampler"], self.config["scheduler"])
+        done = self._sample(model, seed, *how, positive, negative, latent)[0]
+        return self.vae.decode(done["samples"])[:, :, width:].clamp(0, 1)
 
     @torch.no_grad()
     def autoencode(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
