@@ -24,16 +24,18 @@ def main():
     if sys.version_info < (3, 10):  # noqa: UP036 - said in words before newer syntax is met
         sys.exit("dev.py: got Python {}.{}, but 3.10 or newer is needed.".format(*sys.version_info[:2]))
     command, arguments = split(sys.argv[1:])
-    from devtools import locate, prepare
+    from devtools import locate, prepare, processes
 
     try:
-        if command == "lock":
-            return prepare.compile_locks()
-        python, comfyui = host_and_python(locate, prepare, with_tests=command == "test")
+        with processes.terminated_by_signals():
+            if command == "lock":
+                return prepare.compile_locks()
+            python, comfyui = host_and_python(locate, prepare, with_tests=command == "test")
     except (prepare.PreparationFailed, ValueError) as problem:
         sys.exit(f"dev.py: {problem}")
     except KeyboardInterrupt:
-        sys.exit("dev.py: interrupted; the same command goes on from here.")
+        print("dev.py: interrupted; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
     hand_over([str(python), str(ROOT / "devtools"), command, *arguments], {**os.environ, "COMFYUI_PATH": str(comfyui)})
 
 

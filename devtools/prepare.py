@@ -6,8 +6,8 @@
     <cache>/uv                 uv's downloads, linked into the environments (unless UV_CACHE_DIR says otherwise)
 
 `key` is a hash of the pins (and of the Python), so new pins make new folders and old ones can be deleted at any time.
-Every folder is built under another name and renamed when it is whole; what was added to it later is marked by a file
-that is written last. A lock keeps two preparations apart, and the system drops it when a process dies. So an
+Every folder is built under a name of its own and renamed when it is whole; what was added to it later is marked by a
+file that is written last. A lock keeps two preparations apart, and the system drops it when a process dies. So an
 interrupted preparation is never taken for a finished one: run the command again.
 
 Packages come from wherever the user's pip and uv are configured to fetch them; no address is named here.
@@ -24,11 +24,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from . import processes
 from .locate import python_in
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
@@ -182,10 +184,12 @@ def _extract(archive: Path, target: Path) -> None:
 
 def _build(folder: Path, make: Callable[[Path], None]) -> None:
     """Make a folder as a whole: under another name first, so that it never stands there half."""
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    for left in folder.parent.glob(f"{folder.name}.unfinished-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    # Every attempt has its own name: a command that outlived a killed attempt must not write into the next one.
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.unfinished-", dir=folder.parent))
     make(unfinished)
+    unfinished.chmod(0o755)  # mkdtemp's folders are for one user's eyes; this one's content is nobody's secret
     unfinished.rename(folder)
 
 
@@ -243,9 +247,14 @@ def _fails(*command: str) -> bool:
 
 
 def _run(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-    result = subprocess.run(command, check=False, cwd=cwd, env=env, stdout=sys.stderr)
-    if result.returncode:
-        raise PreparationFailed(f"this failed with exit code {result.returncode}: {' '.join(command)}")
+    # In a group of its own: on Ctrl-C it ends because we end it, in good order and without a word.
+    process = processes.spawn(command, cwd=cwd or Path.cwd(), output=sys.stderr.fileno(), env=env)
+    try:
+        code = process.wait()
+    finally:
+        processes.end(process)
+    if code:
+        raise PreparationFailed(f"this failed with exit code {code}: {' '.join(command)}")
 
 
 def _say(text: str) -> None:

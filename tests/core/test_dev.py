@@ -97,6 +97,7 @@ class TestPrepare:
         assert prepare._folder("environment", "host.txt", "3.11") != first
 
     def test_a_folder_is_whole_or_absent(self, cache):
+        cache.mkdir()
         target = cache / "thing"
 
         def half(folder: Path) -> None:
@@ -112,6 +113,7 @@ class TestPrepare:
         assert not target.exists()
         prepare._build(target, whole)
         assert [file.name for file in target.iterdir()] == ["second"]
+        assert [folder.name for folder in cache.iterdir()] == ["thing"]
 
     def test_a_killed_preparation_frees_its_lock(self, cache):
         code = "import time, devtools.prepare as it\nwith it._locked(): print('held', flush=True); time.sleep(60)"
