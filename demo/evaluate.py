@@ -19,6 +19,7 @@ import numpy as np
 import scenes
 import torch
 from host_model import WEIGHTS, HostModel
+from parity import differences
 from PIL import Image, ImageDraw
 
 log = logging.getLogger("evaluate")
@@ -65,7 +66,7 @@ def figures(examples, images) -> dict:
     }
 
 
-def measure(host: HostModel, count: int) -> tuple[dict, list, list]:
+def measure(host: HostModel, weights: Path, count: int) -> tuple[dict, list, list]:
     """All figures, the scenes and their edits."""
     examples = scenes.unseen(count)
     wanted = [e.instruction for e in examples]
@@ -85,6 +86,7 @@ def measure(host: HostModel, count: int) -> tuple[dict, list, list]:
         "shuffled_success": round(float(np.mean([examples[i].check(shuffled[i]).success for i in differs])), 4),
         "seconds_per_edit": round(seconds_of_one(host, examples[0]), 3),
         "seconds": round(time.perf_counter() - start, 1),
+        "training_and_host_differ_by": differences(host, weights),
         "first_seed": scenes.UNSEEN,
         **{k: host.config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel", "sha256")},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",
@@ -120,6 +122,9 @@ def table(result: dict) -> str:
         f"Given another scene's instruction, {result['shuffled_success']:.0%} pass: the text decides.",
         f"{result['seconds_per_edit']:.2f} s an edit (median); all measurements together {result['seconds']:.0f} s on "
         f"{result['machine']}, torch {result['torch']} with {result['torch_threads']} thread(s).",
+        "Largest differences between the training's arithmetic and the host's: "
+        + ", ".join(f"{k.replace('_', ' ')} {v:.0e}" for k, v in result["training_and_host_differ_by"].items())
+        + ".",
         "Figures move with the machine's load and, by a scene or two, with its arithmetic.",
         "",
     ]
@@ -151,7 +156,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
-    result, examples, edits = measure(HostModel(args.weights), args.count)
+    result, examples, edits = measure(HostModel(args.weights), args.weights, args.count)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "demo_model.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     (args.out / "demo_model.md").write_text(table(result), encoding="utf-8")

@@ -71,7 +71,8 @@ def export(state: Path, out: Path) -> dict:
     hashes = {}
     for name, (weights, dtype) in states_of(state).items():
         path = out / f"{name}.safetensors"
-        save_file({k: v.to(dtype).contiguous() for k, v in weights.items()}, path, metadata={"license": "Apache-2.0"})
+        typed = {k: (v if v.ndim == 0 else v.to(dtype)).contiguous() for k, v in weights.items()}  # scalars stay exact
+        save_file(typed, path, metadata={"license": "Apache-2.0"})
         hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     example = scenes.make(EXAMPLE["seed"], task=EXAMPLE["task"])
     config = {

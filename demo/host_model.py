@@ -72,3 +72,23 @@ class HostModel:
         """Encode and decode one diptych; returns its right panel."""
         decoded = self.vae.decode(self.vae.encode(torch.cat([left, right], dim=1)[None]))
         return decoded[0, :, left.shape[1] :].clamp(0, 1)
+
+    @torch.no_grad()
+    def velocity(self, noisy: torch.Tensor, masked: torch.Tensor, states: torch.Tensor, t: float = 0.7) -> torch.Tensor:
+        """The host's v for noisy latents, with the right half masked (all (B, 16, H, W), in the model's scale)."""
+        import comfy.model_management
+
+        comfy.model_management.load_models_gpu([self.model])
+        count, _, h, w = masked.shape
+        mask = torch.zeros(count, 64, h, w)
+        mask[..., w // 2 :] = 1
+        pooled = torch.zeros(count, self.config["model_options"]["model_config"]["hidden_size"])
+        denoised = self.model.model.apply_model(
+            noisy,
+            torch.full((count,), t),
+            c_concat=torch.cat([masked, mask], dim=1),
+            c_crossattn=states,
+            y=pooled,
+            guidance=torch.full((count,), float(self.config["guidance"])),
+        )
+        return (noisy - denoised) / t
