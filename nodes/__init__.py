@@ -4,7 +4,7 @@ from importlib import import_module
 
 from comfy_api.latest import ComfyExtension
 
-MODULES = ("diptych", "restore", "prompt", "lora", "demo_model", "demo_scene", "candidates")
+MODULES = ("diptych", "restore", "prompt", "lora", "demo_model", "demo_scene", "candidates", "judge_server", "rank")
 
 
 class ICEditExtension(ComfyExtension):

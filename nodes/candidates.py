@@ -8,6 +8,7 @@ from .host import sampling
 from .host.report import say
 
 IceditCandidates = io.Custom("ICEDIT_CANDIDATES")
+IceditRanking = io.Custom("ICEDIT_RANKING")
 
 
 class ICEditCandidates(io.ComfyNode):
@@ -113,7 +114,14 @@ class ICEditFinish(io.ComfyNode):
             inputs=[
                 IceditCandidates.Input("candidates", tooltip="From ICEdit Candidates."),
                 io.Int.Input(
-                    "index", default=0, min=0, max=63, tooltip="Which candidate, counted from 0; for every image."
+                    "index",
+                    default=0,
+                    min=0,
+                    max=63,
+                    tooltip="Which candidate, counted from 0, for every image; not used when a ranking is connected.",
+                ),
+                IceditRanking.Input(
+                    "ranking", optional=True, tooltip="From ICEdit Rank: the best candidate of each image."
                 ),
                 io.Boolean.Input(
                     "restart",
@@ -128,9 +136,10 @@ class ICEditFinish(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, candidates, index, restart=False) -> io.NodeOutput:
+    def execute(cls, candidates, index, ranking=None, restart=False) -> io.NodeOutput:
         images = len(candidates.previews[0])
-        latent, report = sampling.finish(candidates, (index,) * images, restart)
+        choice = (index,) * images if ranking is None else tuple(one.best for one in ranking)
+        latent, report = sampling.finish(candidates, choice, restart)
         return io.NodeOutput(latent, ui=say(cls, report))
 
 

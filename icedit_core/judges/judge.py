@@ -1,0 +1,39 @@
+"""What a judge is: somebody who looks at pictures and answers a question in a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+class JudgeUnavailable(ValueError):
+    """The judge could not be reached or refuses to work; nothing is wrong with the candidates."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """text: the reply; probabilities: of its first token, where the judge knows them (they need not add up to 1)."""
+
+    text: str
+    probabilities: Mapping[str, float] | None = None
+
+
+class Judge(Protocol):
+    """Anything that answers a question about pictures.
+
+    name: tells judges apart, for the report and for remembered verdicts: model, place and settings, never a secret.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
+        """Answer `question` on pictures (H, W, 3) in [0, 1], shown in this order.
+
+        Raises:
+            JudgeUnavailable: no answer can be had.
+        """
+        ...

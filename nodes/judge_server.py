@@ -1,0 +1,56 @@
+"""ICEditJudgeServer: a vision-language model on an OpenAI-compatible server."""
+
+from comfy_api.latest import io
+
+from ..icedit_core.judges.server import HOSTS_VARIABLE, SECRET_PREFIX, ServerJudge
+
+IceditJudge = io.Custom("ICEDIT_JUDGE")
+
+
+class ICEditJudgeServer(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ICEditJudgeServer",
+            display_name="ICEdit Judge (server)",
+            category="ICEdit/choose",
+            description="A vision-language model on an OpenAI-compatible server of this machine (vLLM, Ollama, "
+            "LM Studio, llama.cpp). It is asked only when a node that ranks runs.",
+            search_aliases=["vlm", "openai", "ollama", "vllm", "early filter"],
+            inputs=[
+                io.String.Input(
+                    "url",
+                    default="http://127.0.0.1:8000/v1",
+                    tooltip="Root of the API. This machine only, unless its owner allows other hosts in the "
+                    f"environment variable {HOSTS_VARIABLE}.",
+                ),
+                io.String.Input("model", default="", tooltip="The model's name on that server; it must take pictures."),
+                io.String.Input(
+                    "key_variable",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip=f"Name of the environment variable with the key; it begins with {SECRET_PREFIX}. Never the "
+                    "key itself.",
+                ),
+                io.Float.Input(
+                    "timeout", default=120.0, min=1.0, max=3600.0, advanced=True, tooltip="Seconds for one answer."
+                ),
+                io.Int.Input(
+                    "retries", default=2, min=0, max=10, advanced=True, tooltip="Further tries after a passing fault."
+                ),
+                io.Int.Input(
+                    "parallel", default=4, min=1, max=64, advanced=True, tooltip="Questions asked at the same time."
+                ),
+            ],
+            outputs=[IceditJudge.Output(display_name="judge", tooltip="For ICEdit Rank.")],
+        )
+
+    @classmethod
+    def execute(cls, url, model, key_variable="", timeout=120.0, retries=2, parallel=4) -> io.NodeOutput:
+        if not model.strip():
+            raise ValueError("ICEdit judge: the model is empty, but its name on the server is needed. Fill it in.")
+        return io.NodeOutput(ServerJudge(url.strip(), model.strip(), key_variable.strip(), timeout, retries, parallel))
+
+
+NODES = [ICEditJudgeServer]
