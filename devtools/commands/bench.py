@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
     "demo": "demo/evaluate.py",  # how well the demo model carries out instructions
+    "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
     "workflows": "devtools.workflows",  # writes workflows/ anew
 }
 

@@ -1,0 +1,96 @@
+"""Make the README's picture and the workflows' thumbnails with the shipped demo workflow.
+
+    python dev.py bench pictures      # writes docs/images/*.png and workflows/*.jpg
+
+The grid shows the first scene of each family of edits, as they come: none was picked or left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from icedit_core.client import ComfyClient, ImageRef
+
+from .compare import INK, MARGIN, PAPER, before_after
+from .server import running_host
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "workflows" / "api" / "icedit_demo.json"
+TASKS = ("recolour", "remove", "add", "swap", "background", "style")
+SIDE = 256  # px of one picture in the grid
+THUMBNAILS = {
+    "icedit_demo": "made by the demo model",
+    "icedit_flux_fill": "made by the demo model; FLUX.1 Fill was not run",
+}
+
+Pair = tuple[Image.Image, Image.Image, str]
+
+
+def main() -> None:
+    with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
+        default, families = asyncio.run(_edits(host.url))
+    images = ROOT / "docs" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    before_after(*default).save(images / "demo.png", optimize=True)
+    grid(families).save(images / "demo_families.png", optimize=True)
+    for name, label in THUMBNAILS.items():
+        thumbnail(default, label).save(ROOT / "workflows" / f"{name}.jpg", quality=90)
+
+
+async def _edits(url: str) -> tuple[Pair, list[Pair]]:
+    async with ComfyClient(url) as client:
+        default = await _edit(client, None)
+        return default, [await _edit(client, task) for task in TASKS]
+
+
+async def _edit(client: ComfyClient, task: str | None) -> Pair:
+    """The shipped workflow; with a task, on that family's first scene with the instruction that comes with it."""
+    graph = json.loads(DEMO.read_text(encoding="utf-8"))
+    by_type = {node["class_type"]: (number, node["inputs"]) for number, node in graph.items()}
+    scene, prompt = by_type["ICEditDemoScene"], by_type["ICEditPrompt"]
+    if task:
+        scene[1].update(seed=TASKS.index(task), task=task)
+        prompt[1]["instruction"] = [scene[0], 1]
+    graph["before"] = {"class_type": "PreviewImage", "inputs": {"images": [scene[0], 0]}}
+    result = await client.run(graph, timeout=600)
+    instruction = result.text(scene[0]) if task else prompt[1]["instruction"]
+    after = next(ref for ref in result.images(by_type["SaveImage"][0]))
+    return await _open(client, result.images("before")[0]), await _open(client, after), instruction
+
+
+async def _open(client: ComfyClient, ref: ImageRef) -> Image.Image:
+    return Image.open(io.BytesIO(await client.download(ref))).convert("RGB")
+
+
+def grid(pairs: list[Pair], columns: int = 2) -> Image.Image:
+    """Before and after of every pair under its instruction."""
+    font = ImageFont.load_default(18)
+    width, height = 2 * SIDE + 3 * MARGIN, SIDE + 3 * MARGIN + 18
+    rows = -(-len(pairs) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * height), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for index, (before, after, instruction) in enumerate(pairs):
+        left, top = index % columns * width + MARGIN, index // columns * height + MARGIN
+        pen.text((left, top), instruction, INK, font)
+        for place, picture in enumerate((before, after)):
+            sheet.paste(picture.resize((SIDE, SIDE)), (left + place * (SIDE + MARGIN // 2), top + 18 + MARGIN))
+    return sheet
+
+
+def thumbnail(pair: Pair, label: str) -> Image.Image:
+    """Before | after with a label, 512 px wide."""
+    picture = Image.new("RGB", (512, 288), PAPER)
+    for place, half in enumerate(pair[:2]):
+        picture.paste(half.resize((256, 256)), (256 * place, 0))
+    ImageDraw.Draw(picture).text((8, 263), label, INK, ImageFont.load_default(16))
+    return picture
+
+
+if __name__ == "__main__":
+    main()
