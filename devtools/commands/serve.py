@@ -20,6 +20,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--port", type=int, help=f"default: {USUAL_PORT}, or a free one if that is taken")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the images (default: ./out)")
     options = parser.parse_args(argv)
+    if options.port and not _is_free(options.port):
+        parser.error(f"got port {options.port}, but something serves there already. Choose another, or leave it out.")
     options.out.mkdir(parents=True, exist_ok=True)
     port = options.port or (USUAL_PORT if _is_free(USUAL_PORT) else free_port())
     keep_images = ["--output-directory", str(options.out.resolve())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -73,6 +74,16 @@ def test_somebody_elses_server_on_the_port_is_not_taken_for_ours(comfyui: Path):
         assert urllib.request.urlopen(f"{other.url}/system_stats", timeout=5).status == 200
 
 
+def test_another_port_is_tried_when_ours_was_taken_in_the_meantime(comfyui: Path, monkeypatch: pytest.MonkeyPatch):
+    with running_host(comfyui, None, cpu=True) as other:
+        taken = int(other.url.rsplit(":", 1)[1])
+        ports = iter([taken, taken, free_port()])
+        monkeypatch.setattr("devtools.server.free_port", lambda: next(ports))
+        with running_host(comfyui, None, cpu=True) as host:
+            assert host.url != other.url
+    assert next(ports, None) is None
+
+
 def test_a_server_that_never_gets_ready_is_ended_in_time(comfyui: Path):
     with pytest.raises(HostError, match=r"(?s)did not answer within 2 s.*serving from"):
         with running_host(comfyui, None, cpu=True, start_limit=2, extra_args=["--mute", "1"]):
@@ -85,13 +96,14 @@ def test_a_folder_that_is_no_comfyui_is_said(tmp_path: Path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise to end a child with its parent is Linux's")
-def test_it_ends_when_its_parent_is_killed(comfyui: Path):
+def test_it_ends_when_its_parent_is_killed(comfyui: Path, tmp_path: Path):
     code = (
         "import time; from pathlib import Path; from devtools.server import running_host\n"
         f"with running_host(Path({str(comfyui)!r}), None, cpu=True) as host:\n"
         "    print(host.process.pid, flush=True); time.sleep(600)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # a killed parent cannot clean up
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, env=environment)
     try:
         pid = int(parent.stdout.readline())
         assert Path(f"/proc/{pid}").exists()
