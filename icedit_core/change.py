@@ -14,13 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Measured on synthetic scenes (thin, faint and whole-image edits among them) with five kinds of decoding error.
-NOISE = 0.8  # smallest change that counts, in RMS errors of decoding
+NOISE = 0.7  # smallest change that counts, in RMS errors of decoding
 QUIET = 3.0  # ... or in strengths of the quietest quarter of the panel, whichever is more
 FAINTEST, LOUDEST = 0.01, 0.05  # ... kept between these values of RGB in [0, 1]
-BLEED = 0.18  # of the strongest change nearby, times the measured blur of edges
+BLEED = 0.14  # of the strongest change nearby, times the measured blur of edges
 BLEED_RANGE = (0.02, 0.25)
 NEARBY = 32  # px: further than any autoencoder's error reaches (8 px cells)
-SEED = 2.5  # a region needs one pixel this many thresholds strong
+SEED = 3.0  # a region needs one pixel this many thresholds strong
+BORDER, BORDER_SEED = (
+    6,
+    12.0,
+)  # px and thresholds: at its left and right a panel's decoding sees the other panel, or none
 WHOLE = 0.97  # share of the panel from which an edit is taken for one of the whole image
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
@@ -38,7 +42,7 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0)
     left, right, source = (x.float().movedim(-1, 1) for x in (left, right, source))  # (B, 3, h, w)
     strength = _strength(left, right, source)
     limit = threshold * _limit(left, source, strength)
-    mask = _connected(strength > SEED * limit, strength > limit)
+    mask = _connected(strength > _seed(strength) * limit, strength > limit)
     whole = mask.mean(dim=(1, 2), keepdim=True) > WHOLE
     return torch.where(whole, torch.ones_like(mask), mask)
 
@@ -95,6 +99,13 @@ def _blur(left: Tensor, source: Tensor, noise: Tensor, least: float = 0.03, usua
     detail = source - F.avg_pool2d(F.pad(source, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
     power = detail.square().mean(dim=(1, 2, 3), keepdim=True)[:, 0]
     return ((noise.square() + (usual * least) ** 2) / (power + least**2)).sqrt()
+
+
+def _seed(strength: Tensor) -> Tensor:
+    """How many thresholds strong a seed must be, (w,): more where the two panels are decoded differently."""
+    column = torch.arange(strength.shape[2], device=strength.device)
+    inner = torch.minimum(column, column.flip(0)) >= BORDER
+    return torch.where(inner, SEED, BORDER_SEED)
 
 
 def _maximum(values: Tensor, radius: int) -> Tensor:

@@ -30,7 +30,10 @@ class Edge(NamedTuple):
     feather: int = 0
 
 
-def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge: Edge = Edge()) -> Restored:
+DEFAULT = Edge()
+
+
+def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge: Edge = DEFAULT) -> Restored:
     """Put each right panel back into its source.
 
     Args:
