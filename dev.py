@@ -4,7 +4,7 @@
     python dev.py test [lint|core|host|... ...] [-- pytest arguments]
     python dev.py serve [--port N]
     python dev.py bench NAME [arguments]
-    python dev.py lock
+    python dev.py lock [--upgrade]
 
 It needs Python 3.10 and nothing else: host and environment are prepared in a per-user cache (ICEDIT_CACHE moves it),
 pinned and hash-checked. An existing ComfyUI wins: the one in COMFYUI_PATH, or the one this folder is installed in.
@@ -29,7 +29,7 @@ def main():
     try:
         with processes.terminated_by_signals():
             if command == "lock":
-                return prepare.compile_locks()
+                return prepare.compile_locks(upgrade="--upgrade" in arguments)
             python, comfyui = host_and_python(locate, prepare, with_tests=command == "test")
     except (prepare.PreparationFailed, ValueError) as problem:
         sys.exit(f"dev.py: {problem}")

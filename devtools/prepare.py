@@ -87,13 +87,17 @@ def environment(with_tests: bool) -> Path:
     return python_in(folder)
 
 
-def compile_locks() -> None:
-    """Write the hashed, universal locks anew from the .in files, with the newest versions that fit."""
+def compile_locks(upgrade: bool) -> None:
+    """Write the hashed, universal locks anew from the .in files.
+
+    Args:
+        upgrade: take the newest versions that fit; otherwise what is locked stays where it still fits.
+    """
     with _locked():
         tools = _tools()
     for name in ("tools", "host", "dev"):  # dev.in is held to host.txt
         command = ["pip", "compile", f"{name}.in", "-o", f"{name}.txt", "--universal", "--generate-hashes"]
-        command += ["--python-version", ".".join(map(str, PYTHONS[0])), "--upgrade", "--no-annotate"]
+        command += ["--python-version", ".".join(map(str, PYTHONS[0])), "--no-annotate", *(["--upgrade"] * upgrade)]
         command += ["--no-emit-index-url", "--custom-compile-command", "python dev.py lock", "--quiet"]
         _uv(tools, *command, cwd=REQUIREMENTS)
 
