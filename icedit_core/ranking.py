@@ -6,9 +6,13 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TIE = 0.5
 MARGIN = 0.02  # a preference this close to one half is a tie
+SCORE = "score"  # the method that needs no duels
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class Duel:
 class Ranking:
     """Candidates of one source, best first.
 
-    order: indices; scores: per candidate (by index, not by place), larger is better: duels won (knockout) or log
-    strength (round_robin); reasons: per candidate, from its last duel.
+    order: indices; scores: per candidate (by index, not by place), larger is better: duels won (knockout), log
+    strength (round_robin), VIEScore's overall (score; NaN where there is none) or 1 for the one a person chose
+    (choice); reasons: per candidate, from its last duel or its own score.
     """
 
     order: tuple[int, ...]
@@ -49,7 +54,17 @@ class Ranking:
         return self.order[0]
 
 
+@dataclass(frozen=True)
+class Rating:
+    """What a judge made of one candidate alone: larger is better, NaN when it could not say."""
+
+    value: float
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
 Compare = Callable[[int, int], Awaitable[Duel]]
+Rate = Callable[[int], Awaitable[Rating]]
 
 
 async def knockout(count: int, compare: Compare) -> Ranking:
@@ -75,7 +90,7 @@ async def knockout(count: int, compare: Compare) -> Ranking:
 async def round_robin(count: int, compare: Compare) -> Ranking:
     """Every pair once, strengths by Bradley-Terry; count * (count - 1) / 2 duels, which may run side by side."""
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
-    duels = await _all([compare(i, j) for i, j in pairs])
+    duels = await together([compare(i, j) for i, j in pairs])
     strengths = bradley_terry(count, duels)
     reasons = [""] * count
     for duel in duels:
@@ -84,7 +99,24 @@ async def round_robin(count: int, compare: Compare) -> Ranking:
     return Ranking(order_of(strengths), tuple(strengths), "round_robin", tuple(reasons), notes)
 
 
-async def _all(awaitables: Sequence[Awaitable[Duel]]) -> list[Duel]:
+async def by_score(count: int, rate: Rate) -> Ranking:
+    """Each candidate by itself, all side by side; those without a score come last."""
+    ratings = await together([rate(index) for index in range(count)])
+    scores = tuple(rating.value for rating in ratings)
+    notes = tuple(note for rating in ratings for note in rating.notes)
+    if all(math.isnan(value) for value in scores):
+        notes += ("no candidate has a score: they are left in the order in which they came",)
+    return Ranking(order_of(scores), scores, SCORE, tuple(rating.reason for rating in ratings), notes)
+
+
+def chosen(count: int, index: int, who: str) -> Ranking:
+    """One is the best, of the others nothing is known."""
+    scores = tuple(float(one == index) for one in range(count))
+    reasons = [f"{'' if one == index else 'not '}chosen by {who}" for one in range(count)]
+    return Ranking(order_of(scores), scores, "choice", tuple(reasons))
+
+
+async def together(awaitables: Sequence[Awaitable[T]]) -> list[T]:
     """Like gather, but the first failure cancels the rest at once."""
     tasks = [asyncio.ensure_future(one) for one in awaitables]
     try:
@@ -95,8 +127,9 @@ async def _all(awaitables: Sequence[Awaitable[Duel]]) -> list[Duel]:
 
 
 def order_of(scores: Sequence[float]) -> tuple[int, ...]:
-    """Indices by falling score; equals keep their order."""
-    return tuple(sorted(range(len(scores)), key=lambda index: -scores[index]))
+    """Indices by falling score, NaN last; equals keep their order."""
+    falling = [math.inf if math.isnan(score) else -score for score in scores]
+    return tuple(sorted(range(len(scores)), key=falling.__getitem__))
 
 
 def bradley_terry(count: int, duels: Sequence[Duel], rounds: int = 1000, tolerance: float = 1e-12) -> list[float]:
@@ -128,4 +161,4 @@ def bradley_terry(count: int, duels: Sequence[Duel], rounds: int = 1000, toleran
 
 
 METHODS: dict[str, Callable[[int, Compare], Awaitable[Ranking]]] = {"knockout": knockout, "round_robin": round_robin}
-"""Name -> tournament."""
+"""Name -> tournament of duels."""

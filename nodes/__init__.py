@@ -4,7 +4,18 @@ from importlib import import_module
 
 from comfy_api.latest import ComfyExtension
 
-MODULES = ("diptych", "restore", "prompt", "lora", "demo_model", "demo_scene", "candidates", "judge_server", "rank")
+MODULES = (
+    "diptych",
+    "restore",
+    "prompt",
+    "lora",
+    "demo_model",
+    "demo_scene",
+    "candidates",
+    "judge_server",
+    "rank",
+    "viescore",
+)
 
 
 class ICEditExtension(ComfyExtension):

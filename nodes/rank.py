@@ -3,11 +3,11 @@
 from comfy_api.latest import io
 
 from ..icedit_core import rank_images
-from ..icedit_core.ranking import METHODS
+from ..icedit_core.ranking import METHODS, SCORE
 from .host.report import say
 from .host.waiting import cancellable
-from .judge_server import IceditJudge
 
+IceditJudge = io.Custom("ICEDIT_JUDGE")
 IceditRanking = io.Custom("ICEDIT_RANKING")
 
 
@@ -34,16 +34,17 @@ class ICEditRank(io.ComfyNode):
                 IceditJudge.Input("judge", tooltip="Who compares."),
                 io.Combo.Input(
                     "method",
-                    options=list(METHODS),
+                    options=[*METHODS, SCORE],
                     default="knockout",
                     tooltip="knockout: the winner stays, M - 1 comparisons (published). round_robin: every pair, "
-                    "M (M - 1) / 2 comparisons, strengths by Bradley-Terry.",
+                    "M (M - 1) / 2 comparisons, strengths by Bradley-Terry. score: each edit by itself, VIEScore's "
+                    "SC and PQ, 2 M questions that want a judge who writes JSON. A person clicks once instead.",
                 ),
                 io.Boolean.Input(
                     "both_orders",
                     default=True,
                     tooltip="Ask about each pair twice, swapped, since judges prefer a position; a judge that "
-                    "contradicts itself calls a tie. Doubles the calls.",
+                    "contradicts itself calls a tie. Doubles the calls. Not used by score.",
                 ),
             ],
             outputs=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -35,5 +35,18 @@ class Judge(Protocol):
 
         Raises:
             JudgeUnavailable: no answer can be had.
+        """
+        ...
+
+
+@runtime_checkable
+class Chooser(Judge, Protocol):
+    """A judge that looks at all candidates at once and picks one, e.g. a person."""
+
+    async def choose(self, source: Tensor, candidates: Sequence[Tensor], instruction: str) -> int:
+        """The index of the best of `candidates`, pictures (H, W, 3 or 4) in [0, 1].
+
+        Raises:
+            JudgeUnavailable: nobody is there.
         """
         ...

@@ -1,0 +1,62 @@
+"""ICEditVIEScore: a judge's numbers for edits of any editor."""
+
+from comfy_api.latest import io
+
+from ..icedit_core import rank_images
+from .host.report import say
+from .host.waiting import cancellable
+
+IceditJudge = io.Custom("ICEDIT_JUDGE")
+
+
+class ICEditVIEScore(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ICEditVIEScore",
+            display_name="ICEdit VIEScore",
+            category="ICEdit/choose",
+            description="How well an edit follows its instruction (SC) and how natural it looks (PQ), each 0 to 10, in "
+            "VIEScore's published words. Two questions for each edit.",
+            search_aliases=["score", "metric", "evaluate", "vlm judge"],
+            is_input_list=True,
+            inputs=[
+                io.Image.Input("source", tooltip="The picture before the edit, or several."),
+                io.Image.Input(
+                    "edit",
+                    tooltip="The edits, as a batch or a list, any sizes. With B sources, edit i belongs to source "
+                    "i % B. Whole pictures, not diptychs.",
+                ),
+                io.String.Input("instruction", multiline=True, tooltip="What the edits were meant to do."),
+                IceditJudge.Input("judge", tooltip="Who scores. It must be able to write a few sentences."),
+            ],
+            outputs=[
+                io.Float.Output(
+                    display_name="SC",
+                    is_output_list=True,
+                    tooltip="Semantic consistency of each edit: the lesser of editing success and absence of "
+                    "over-editing. NaN where the judge's answer could not be read.",
+                ),
+                io.Float.Output(
+                    display_name="PQ",
+                    is_output_list=True,
+                    tooltip="Perceptual quality of each edit: the lesser of naturalness and absence of artifacts.",
+                ),
+                io.Float.Output(display_name="overall", is_output_list=True, tooltip="sqrt(SC * PQ) of each edit."),
+                io.String.Output(display_name="reasons", tooltip="All scores with the judge's words."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    async def execute(cls, source, edit, instruction, judge) -> io.NodeOutput:
+        sources = [picture for batch in source for picture in batch]
+        edits = [picture for batch in edit for picture in batch]
+        scores = await cancellable(rank_images.score_all(sources, edits, instruction[0], judge[0]))
+        lines = [f"edit {index}: overall {one.overall:.2f}; {one.reason}" for index, one in enumerate(scores)]
+        text = "\n".join([*lines, *(f"note: {note}" for one in scores for note in one.notes)])
+        columns = [one.sc for one in scores], [one.pq for one in scores], [one.overall for one in scores]
+        return io.NodeOutput(*columns, text, ui=say(cls, text))
+
+
+NODES = [ICEditVIEScore]
