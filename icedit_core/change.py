@@ -21,10 +21,8 @@ BLEED = 0.14  # of the strongest change nearby, times the measured blur of edges
 BLEED_RANGE = (0.02, 0.25)
 NEARBY = 32  # px: further than any autoencoder's error reaches (8 px cells)
 SEED = 3.0  # a region needs one pixel this many thresholds strong
-BORDER, BORDER_SEED = (
-    6,
-    12.0,
-)  # px and thresholds: at its left and right a panel's decoding sees the other panel, or none
+BORDER = 6  # px at a panel's left and right, where it is decoded beside the other panel, or beside none
+BORDER_SEED = 12.0  # ... and the thresholds that a seed needs there
 WHOLE = 0.97  # share of the panel from which an edit is taken for one of the whole image
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
@@ -104,7 +102,7 @@ def _blur(left: Tensor, source: Tensor, noise: Tensor, least: float = 0.03, usua
 def _seed(strength: Tensor) -> Tensor:
     """How many thresholds strong a seed must be, (w,): more where the two panels are decoded differently."""
     column = torch.arange(strength.shape[2], device=strength.device)
-    inner = torch.minimum(column, column.flip(0)) >= BORDER
+    inner = torch.minimum(column, column.flip(0)) >= min(BORDER, len(column) // 8)
     return torch.where(inner, SEED, BORDER_SEED)
 
 

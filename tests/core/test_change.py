@@ -1,0 +1,86 @@
+"""The change detector: nothing where nothing changed, all where all changed, and the edit in between."""
+
+import pytest
+import torch
+
+from demo import scenes
+from icedit_core.change import changed
+
+from .. import change_cases as cc
+
+
+@pytest.fixture(scope="module")
+def edits():
+    return cc.cases(scenes)
+
+
+def decoded(case, codec):
+    """Both panels after a trip of the whole diptych through a codec."""
+    diptych = codec(torch.cat([case.source, case.target], dim=2))
+    return diptych.chunk(2, dim=2)
+
+
+@pytest.mark.parametrize(
+    "codec, count",
+    [(cc.coarse_codec, 100), (cc.soft_codec, 50), (lambda x: x, 50)],
+    ids=["coarse", "soft", "exact"],
+)
+def test_demo_edits_are_found(edits, codec, count):
+    found = [cc.measure(case, changed(*decoded(case, codec), case.source)) for case in edits[:count]]
+    result = cc.summary(found)
+    assert {"thin drawn", "thin erased", "thin recoloured", "faint", "style"} <= {f.kind for f in found}
+    assert result["recall"] >= 0.99 and result["iou"] >= 0.8, cc.table(found)
+    assert result["mean recall"] >= 0.98 and result["mean iou"] >= 0.8, cc.table(found)
+
+
+def test_the_codecs_err_as_autoencoders_do(edits):
+    for codec, low, high in ((cc.coarse_codec, 31, 35), (cc.soft_codec, 26, 30)):
+        error = torch.stack([(codec(case.source) - case.source).square().mean() for case in edits]).mean()
+        assert low < -10 * error.log10() < high
+
+
+def test_equal_panels_change_nothing_however_badly_they_are_decoded(edits):
+    panel = torch.rand_like(edits[0].source)
+    assert not changed(panel, panel.clone(), edits[0].source).any()
+
+
+def test_an_edit_of_everything_is_found_everywhere():
+    source = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(1)) * 0.5
+    target = source + 0.4
+    target[:, 20:24, 30:34] = source[:, 20:24, 30:34]  # a few pixels that happen to stay
+    assert changed(source, target, source).all()
+
+
+def test_a_slight_drift_and_noise_of_the_unedited_part_stay_below_the_threshold(edits):
+    generator = torch.Generator().manual_seed(2)
+    false, recalls = [], []
+    for case in edits[:24]:
+        left, right = decoded(case, cc.soft_codec)
+        right = right + 0.01 * torch.randn(right.shape, generator=generator) + torch.tensor([0.01, -0.01, 0.005])
+        found = cc.measure(case, changed(left, right.clamp(0, 1), case.source))
+        false.append(found.counts[1] / case.truth.numel())
+        recalls.append(found.recall)
+    assert sum(false) / len(false) < 0.03
+    assert sum(recalls) / len(recalls) > 0.98
+
+
+def test_threshold_is_a_factor_on_what_counts(edits):
+    case = edits[0]
+    left, right = decoded(case, cc.coarse_codec)
+    areas = [changed(left, right, case.source, t).sum() for t in (0.5, 1.0, 2.0, 50.0)]
+    assert areas[0] >= areas[1] >= areas[2] > areas[3] == 0
+
+
+def test_batches_are_judged_image_by_image(edits):
+    pairs = [decoded(case, cc.coarse_codec) for case in edits[:4]]
+    source = torch.cat([case.source for case in edits[:4]])
+    together = changed(torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs]), source)
+    for i, (left, right) in enumerate(pairs):
+        assert torch.equal(together[i : i + 1], changed(left, right, source[i : i + 1]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 512), (16, 1), (3, 7)])
+def test_any_size_of_panel(size):
+    source = torch.full((1, *size, 3), 0.2)
+    assert changed(source, source + 0.5, source).all()
+    assert not changed(source, source, source).any()
