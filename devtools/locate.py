@@ -42,7 +42,11 @@ def existing_comfyui(pack: Path) -> Path | None:
 
 
 def python_of(comfyui: Path, modules: Iterable[str]) -> Path | None:
-    """The Python that this ComfyUI runs in, if it has all the modules; else None."""
+    """The Python that this ComfyUI runs in, if it has all the modules; else None.
+
+    Raises:
+        ValueError: COMFYUI_PYTHON names no file.
+    """
     return next((python for python in _candidates(comfyui) if _has(python, modules)), None)
 
 
@@ -58,7 +62,10 @@ def _is_comfyui(folder: Path) -> bool:
 def _candidates(comfyui: Path) -> Iterator[Path]:
     named = os.environ.get("COMFYUI_PYTHON")
     if named:
-        yield Path(named).expanduser().absolute()
+        python = Path(named).expanduser().absolute()
+        if not python.is_file():
+            raise ValueError(f"COMFYUI_PYTHON: got {python}, but there is no such file. Correct or unset it.")
+        yield python
     for folder in (comfyui, comfyui.parent):
         for name in ("venv", ".venv"):
             yield python_in(folder / name)

@@ -181,10 +181,10 @@ def _tail(log: str, lines: int = 40) -> str:
 
 def _place(target: Path, file: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.symlink_to(file.resolve(strict=True))
-    except (NotImplementedError, PermissionError):  # Windows without the right to make links
+    if os.name == "nt":  # links need a special right there
         shutil.copyfile(file, target)
+    else:
+        target.symlink_to(file.resolve(strict=True))
     return target
 
 

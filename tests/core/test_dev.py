@@ -70,6 +70,9 @@ class TestLocate:
         named = python_at(tmp_path / "elsewhere" / "python", 0)
         monkeypatch.setenv("COMFYUI_PYTHON", str(named))
         assert locate.python_of(host, ["torch"]) == named
+        named.unlink()
+        with pytest.raises(ValueError, match="COMFYUI_PYTHON: got"):
+            locate.python_of(host, ["torch"])
 
 
 @pytest.fixture
