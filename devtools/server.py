@@ -96,16 +96,7 @@ def running_host(
         raise HostError(f"running_host: got {comfyui}, but ComfyUI's main.py is not in it. Set COMFYUI_PATH.")
     cpu = not has_accelerator() if cpu is None else cpu
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="icedit-host-", ignore_cleanup_errors=True))
-        base = Path(folder).resolve()
-        for name in ("models", "input", "output", "temp", "user", "custom_nodes"):
-            (base / name).mkdir()
-        for name, file in (models or {}).items():
-            _place(base / "models" / name, file)
-        if pack is not None:
-            link = base / "custom_nodes" / "ICEdit"
-            _link_folder(link, pack.resolve())
-            stack.callback(_unlink_folder, link)  # before the folder is removed, so that the pack never is
+        base = stack.enter_context(_base_folder(pack, models or {}))
         stack.enter_context(processes.terminated_by_signals())
         limit = memory_limit if cpu else None
         arguments = [*_arguments(base, cpu), *extra_args]
@@ -117,6 +108,25 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         number: int = probe.getsockname()[1]
         return number
+
+
+@contextmanager
+def _base_folder(pack: Path | None, models: Mapping[str, Path]) -> Iterator[Path]:
+    """A temporary base folder with the pack and the models in it."""
+    with tempfile.TemporaryDirectory(prefix="icedit-host-", ignore_cleanup_errors=True) as folder:
+        base = Path(folder).resolve()
+        for name in ("models", "input", "output", "temp", "user", "custom_nodes"):
+            (base / name).mkdir()
+        for name, file in models.items():
+            _place(base / "models" / name, file)
+        link = base / "custom_nodes" / "ICEdit"
+        try:
+            if pack is not None:
+                _link_folder(link, pack.resolve())
+            yield base
+        finally:
+            if pack is not None:
+                _unlink_folder(link)  # before the folder is removed, so that the pack never is
 
 
 @contextmanager

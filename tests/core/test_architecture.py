@@ -25,6 +25,10 @@ def sources(*patterns: str) -> list[Path]:
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
+def relative(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
 def imports(file: Path) -> Iterator[str]:
     """What a file imports, anywhere in it, as paths from the pack's root: `.host` in nodes/x.py is `/nodes/host`.
 
@@ -56,24 +60,24 @@ def within(name: str, folder: str) -> bool:
     return name == folder or name.startswith(f"{folder}/")
 
 
-@pytest.mark.parametrize("file", sources("icedit_core/**/*.py"), ids=str)
+@pytest.mark.parametrize("file", sources("icedit_core/**/*.py"), ids=relative)
 def test_core_knows_no_host(file: Path):
     assert outside(file) & HOST == set()
     assert [name for name in inside(file) if not within(name, "/icedit_core")] == []
 
 
-@pytest.mark.parametrize("file", sources("nodes/*.py"), ids=str)
+@pytest.mark.parametrize("file", sources("nodes/*.py"), ids=relative)
 def test_nodes_import_the_api_our_host_layer_and_the_core(file: Path):
     assert outside(file) <= NODE_MAY_IMPORT
     assert [n for n in inside(file) if not (within(n, "/nodes/host") or within(n, "/icedit_core"))] == []
 
 
-@pytest.mark.parametrize("file", sources("nodes/host/*.py"), ids=str)
+@pytest.mark.parametrize("file", sources("nodes/host/*.py"), ids=relative)
 def test_host_layer_knows_no_node(file: Path):
     assert [n for n in inside(file) if within(n, "/nodes") and not within(n, "/nodes/host")] == []
 
 
-@pytest.mark.parametrize("file", sources("icedit_core/**/*.py", "nodes/**/*.py", "__init__.py"), ids=str)
+@pytest.mark.parametrize("file", sources("icedit_core/**/*.py", "nodes/**/*.py", "__init__.py"), ids=relative)
 def test_files_stay_short(file: Path):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
 
