@@ -1,0 +1,54 @@
+"""ICEditJudgeTransformers: an image-text model of the `transformers` library, from a folder."""
+
+from comfy_api.latest import io
+
+from .host import judge_transformers as hosted
+from .judge_server import IceditJudge
+
+
+class ICEditJudgeTransformers(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ICEditJudgeTransformers",
+            display_name="ICEdit Judge (transformers)",
+            category="ICEdit/choose",
+            description="An image-text model from a folder of this machine (Qwen2.5-VL, Qwen3-VL and others), run by "
+            "the transformers library in ComfyUI's memory management. Loaded when it is first asked.",
+            search_aliases=["vlm", "qwen2.5-vl", "editscore", "early filter", "best of n"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=hosted.model_names(),
+                    tooltip="A folder below models/LLM or models/text_encoders with config.json and .safetensors "
+                    "files. No code from it is run and nothing is fetched.",
+                ),
+                io.Combo.Input(
+                    "adapter",
+                    options=hosted.adapter_names(),
+                    default=hosted.NO_ADAPTER,
+                    tooltip="A peft adapter for that model, such as EditScore's: a folder below models/LLM, "
+                    "models/text_encoders or models/loras with adapter_config.json. Needs the peft library.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(hosted.DTYPES),
+                    default="auto",
+                    advanced=True,
+                    tooltip="How numbers are kept. auto: bfloat16 where the device is good at it.",
+                ),
+            ],
+            outputs=[IceditJudge.Output(display_name="judge", tooltip="For ICEdit Rank.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, model=None, adapter=None, **_) -> str:
+        """Files changed on disk count as a new input; a linked name arrives as None."""
+        return hosted.stamp(model, adapter) if model and adapter else ""
+
+    @classmethod
+    def execute(cls, model, adapter=hosted.NO_ADAPTER, dtype="auto") -> io.NodeOutput:
+        return io.NodeOutput(hosted.judge(model, adapter, dtype))
+
+
+NODES = [ICEditJudgeTransformers]
