@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .contact import sheet
-from .judges import Answer, Chooser, Judge
+from .judges import Answer, Chooser, Closing, Judge
 from .judges.memory import RememberingJudge
 from .judges.pair import compare
 from .judges.viescore import Score, score
@@ -53,11 +53,17 @@ async def rank(
     """
     groups = _groups(sources, candidates, instruction, _WHO)
     remembering, started = RememberingJudge(judge, _answers), time.monotonic()
-    rankings = [
-        await _ranking(remembering, source, group, instruction.strip(), method, both_orders)
-        for source, group in zip(sources, groups, strict=True)
-    ]
+    freed = ""
+    try:
+        rankings = [
+            await _ranking(remembering, source, group, instruction.strip(), method, both_orders)
+            for source, group in zip(sources, groups, strict=True)
+        ]
+    finally:
+        if remembering.asked and isinstance(judge, Closing):
+            freed = await judge.close()
     cost = f"{remembering.asked} questions to {judge.name}, {time.monotonic() - started:.1f} s of judging"
+    cost += f"\n{freed}" * bool(freed)
     best = [group[ranking.best] for group, ranking in zip(groups, rankings, strict=True)]
     return Ranked(_stacked(best), tuple(rankings), _report(rankings, cost), _picture(sources, groups, rankings))
 

@@ -3,7 +3,8 @@
 from comfy_api.latest import io
 
 from .host.judge_host import HostJudge
-from .judge_server import IceditJudge
+
+IceditJudge = io.Custom("ICEDIT_JUDGE")
 
 
 class ICEditJudgeHost(io.ComfyNode):

@@ -42,15 +42,26 @@ class ICEditJudgeServer(io.ComfyNode):
                 io.Int.Input(
                     "parallel", default=4, min=1, max=64, advanced=True, tooltip="Questions asked at the same time."
                 ),
+                io.Boolean.Input(
+                    "free_memory",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="After a ranking, have Ollama drop the model from its memory, so that the next sampling "
+                    "has the room. Other servers have no such request; the report then says so.",
+                ),
             ],
             outputs=[IceditJudge.Output(display_name="judge", tooltip="For ICEdit Rank.")],
         )
 
     @classmethod
-    def execute(cls, url, model, key_variable="", timeout=120.0, retries=2, parallel=4) -> io.NodeOutput:
+    def execute(
+        cls, url, model, key_variable="", timeout=120.0, retries=2, parallel=4, free_memory=False
+    ) -> io.NodeOutput:
         if not model.strip():
             raise ValueError("ICEdit judge: the model is empty, but its name on the server is needed. Fill it in.")
-        return io.NodeOutput(ServerJudge(url.strip(), model.strip(), key_variable.strip(), timeout, retries, parallel))
+        judge = ServerJudge(url.strip(), model.strip(), key_variable.strip(), timeout, retries, parallel, free_memory)
+        return io.NodeOutput(judge)
 
 
 NODES = [ICEditJudgeServer]

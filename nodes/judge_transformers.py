@@ -3,7 +3,8 @@
 from comfy_api.latest import io
 
 from .host import judge_transformers as hosted
-from .judge_server import IceditJudge
+
+IceditJudge = io.Custom("ICEDIT_JUDGE")
 
 
 class ICEditJudgeTransformers(io.ComfyNode):

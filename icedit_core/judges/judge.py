@@ -40,6 +40,15 @@ class Judge(Protocol):
 
 
 @runtime_checkable
+class Closing(Protocol):
+    """A judge that wants to know when a ranking is over, well or badly."""
+
+    async def close(self) -> str:
+        """Give back what is no longer needed; says what was done, for the report, or nothing. Raises nothing."""
+        ...
+
+
+@runtime_checkable
 class Chooser(Judge, Protocol):
     """A judge that looks at all candidates at once and picks one, e.g. a person."""
 

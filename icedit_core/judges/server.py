@@ -7,6 +7,7 @@ import base64
 import io
 import ipaddress
 import json
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,9 @@ TOP_TOKENS = 10
 LARGEST_ANSWER = 2**20  # bytes of a reply that are read
 RETRIED = (429, 500, 502, 503, 504)
 FIRST_WAIT = 0.5  # seconds before the first retry, doubled each time
+FREEING_LIMIT = 10.0  # seconds for the server to drop a model
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class ServerJudge:
         key_variable: environment variable with the key; its name must begin with `ICEDIT_JUDGE_`, so that a workflow
             from elsewhere cannot send other secrets away. "" for none.
         timeout: seconds for one answer; retries: further tries after a passing fault; parallel: requests at a time.
+        free_memory: after a ranking, have an Ollama server drop the model from its memory; others take no notice.
     Raises:
         ValueError: a host that the machine's owner did not allow, a variable of another name, or one that is not set.
     """
@@ -49,6 +54,7 @@ class ServerJudge:
     timeout: float = 120.0
     retries: int = 2
     parallel: int = 4
+    free_memory: bool = False
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -80,9 +86,8 @@ class ServerJudge:
         raise AssertionError("unreachable")
 
     async def _once(self, body: Mapping[str, Any]) -> Answer:
-        headers = {"Authorization": f"Bearer {key}"} if (key := _key(self.key_variable)) else {}
         limit = aiohttp.ClientTimeout(total=self.timeout)
-        who = f"ICEdit judge: {self.name}"
+        who, headers = f"ICEdit judge: {self.name}", self._headers()
         try:
             async with (
                 _gate(self.parallel),
@@ -101,6 +106,29 @@ class ServerJudge:
         if status != 200:
             raise JudgeUnavailable(f"{who} refused with {status}: {text[:300]}. {self._remedy()}")
         return _answer(text, who, self._remedy())
+
+    async def close(self) -> str:
+        """See `Closing.close`; no answer of the server makes this fail."""
+        if not self.free_memory:
+            return ""
+        url = f"{self.url.rstrip('/').removesuffix('/v1')}/api/generate"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FREEING_LIMIT)) as session,
+                session.post(
+                    url, json={"model": self.model, "keep_alive": 0}, headers=self._headers(), allow_redirects=False
+                ) as reply,
+            ):
+                done = reply.status == 200 and json.loads(await _text(reply)).get("done") is True
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError, AttributeError) as error:
+            _log.debug("no Ollama at %s: %r", url, error)
+            done = False
+        if done:
+            return f"{self.model} was dropped from the server's memory"
+        return f"note: {self.model} stays in the server's memory: the server did not take Ollama's request to drop it"
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}"} if (key := _key(self.key_variable)) else {}
 
     def _remedy(self) -> str:
         return (
