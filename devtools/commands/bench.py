@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
     "demo": "demo/evaluate.py",  # how well the demo model carries out instructions
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
+    "early-filter": "devtools/bench/early_filter.py",  # what several seeds and a judge are worth
     "workflows": "devtools.workflows",  # writes workflows/ anew
 }
 

@@ -98,7 +98,7 @@ def editor(request, pack):
 
 
 def recipe(editor, mask=False, sampler="euler", reference=5):
-    """A noise-free start, as an edit has it: the source comes in as a reference latent."""
+    """An empty latent, or a drawn one with a mask; the source comes in as a reference latent."""
     sampling, model, shape, sampled, pooled, cfg = editor
 
     def condition(seed):
@@ -147,6 +147,19 @@ def test_a_sampler_with_a_history_starts_again(editor):
     one = recipe(editor, sampler="dpmpp_2m")
     _, samples = filtered(editor, one, winner=1)
     assert torch.equal(samples, stock(one, SEED + 1))
+
+
+def test_twelve_candidates_of_a_full_diptych_keep_their_latents_only(pack):
+    """1024 x 512 px: 12 states and 12 previews of 16 x 64 x 128 float32 values, 6.3 MB each kind, and nothing else."""
+    from icedit_pack.nodes.host import sampling
+
+    editor = (sampling, through_the_loader("Flux", KONTEXT), (1, 16, 64, 128), (1, 16, 8, 12), 24, 1.0)
+    with torch.no_grad():
+        candidates = sampling.begin(recipe(editor), SEED, 12, 1)
+    for kept in (candidates.states, candidates.previews):
+        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in kept}
+        assert sum(storages.values()) == 12 * 16 * 64 * 128 * 4 == 6_291_456
+    assert candidates.recipe.latent["samples"].nbytes == 16 * 64 * 128 * 4
 
 
 def test_the_reference_is_seen(editor):

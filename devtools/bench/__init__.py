@@ -1,0 +1,1 @@
+"""Measurements: recorded with their machine, reported, never asserted."""

@@ -1,0 +1,176 @@
+"""What the early filter is worth: success against model calls, with an exact judge and with judges that err.
+
+    python dev.py bench early-filter [--scenes 300] [--tasks swap recolour] [--seconds 1500] [--figures-only]
+
+The demo model edits every scene with 12 seeds in one batched sampling, in the real ComfyUI, on the CPU. The check of
+the demo scenes says how far each early preview and each finished picture are from the target. All figures follow from
+this one table. A run that was stopped goes on where it was; --seconds ends it early, with as many scenes as it has.
+Writes early_filter.json (with the table), early_filter.md and early_filter.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "demo"))
+sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
+
+import scenes  # noqa: E402
+from host_model import WEIGHTS, HostModel  # noqa: E402
+from scenes import checker  # noqa: E402
+
+from devtools.bench import filter_page, filter_plot, filter_table  # noqa: E402
+
+log = logging.getLogger("early-filter")
+SEEDS = 12
+FIRST_SCENE = 10_000  # above UNSEEN: neither training nor the demo model's own figures use these
+TASKS = ("swap", "recolour")  # the families that the demo model fails at most: else there is little to choose
+DIGITS = 3
+
+
+def distance(verdict: checker.Verdict) -> float:
+    """The check's worst measure as a share of its limit: an edit passes below 1."""
+    missing = (1 - verdict.share) / (1 - checker.MIN_SHARE)
+    return max(missing, verdict.inside / checker.MAX_INSIDE, verdict.outside / checker.MAX_OUTSIDE)
+
+
+class Sampler:
+    """One batched sampling of a scene; the previews are those of ICEditCandidates, the x0 estimates of each step."""
+
+    def __init__(self, host: HostModel):
+        import comfy.sample
+
+        self.host, self.comfy = host, comfy.sample
+
+    @torch.no_grad()
+    def stages(self, example: scenes.Example) -> np.ndarray:
+        """(previews in the order of EARLY and the finished picture, seeds, H, W, 3) in [0, 1]."""
+        host, config = self.host, self.host.config
+        source = torch.from_numpy(example.source)[None]
+        _, height, width, _ = source.shape
+        mask = torch.zeros(1, height, 2 * width)
+        mask[:, :, width:] = 1
+        positive = host.conditioning([example.instruction])
+        diptych = torch.cat([source, source], dim=2)
+        positive, negative, latent = host._inpaint(positive, positive, diptych, host.vae, mask, False)
+        model = host._shift().patch(host.model, 1.15, 0.5, 2 * width, height)[0]
+        image, kept = latent["samples"], {}
+
+        def keep(step, x0, x, total):
+            if step + 1 in filter_table.EARLY:
+                kept[step + 1] = model.model.process_latent_out(x0)
+
+        noise = torch.cat([self.comfy.prepare_noise(image, seed) for seed in range(SEEDS)])
+        how = (config["steps"], 1.0, config["sampler"], config["scheduler"])
+        images = image.repeat(SEEDS, 1, 1, 1)
+        done = self.comfy.sample(model, noise, *how, positive, negative, images, callback=keep, disable_pbar=True)
+        decoded = host.vae.decode(torch.cat([*(kept[m] for m in filter_table.EARLY), done]))
+        return decoded[:, :, width:].clamp(0, 1).unflatten(0, (-1, SEEDS)).numpy()
+
+
+def scene(index: int, tasks: tuple[str, ...]) -> scenes.Example:
+    return scenes.make(scenes.UNSEEN + FIRST_SCENE + index, scenes.PANEL, tasks[index % len(tasks)])
+
+
+def row(sampler: Sampler, index: int, tasks: tuple[str, ...]) -> dict:
+    """What the table holds of one scene."""
+    example = scene(index, tasks)
+    verdicts = [[example.check(picture) for picture in stage] for stage in sampler.stages(example)]
+    distances = np.round([[distance(verdict) for verdict in stage] for stage in verdicts], DIGITS).tolist()
+    return {
+        "scene": index,
+        "task": example.task,
+        "kind": example.kind,
+        "success": "".join("01"[verdict.success] for verdict in verdicts[-1]),
+        "previews": dict(zip(map(str, filter_table.EARLY), distances, strict=False)),
+        "finished": distances[-1],
+    }
+
+
+def record(kept: Path, count: int, tasks: tuple[str, ...], seconds: float) -> tuple[list[dict], dict]:
+    """The table, one line of `kept` per scene, and how it was made; lines of an earlier run are taken over."""
+    config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
+    made = {"sha256": config["sha256"], "tasks": list(tasks), "seeds": SEEDS, "first_scene": FIRST_SCENE}
+    lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()] if kept.is_file() else []
+    if lines and lines[0] != made:
+        raise ValueError(f"early-filter: {kept} holds the table of other weights or scenes. Delete it to begin anew.")
+    if not lines:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(made) + "\n", encoding="utf-8")
+    rows, start = lines[1:][:count], time.monotonic()
+    sampler = Sampler(HostModel()) if len(rows) < count else None
+    while len(rows) < count and time.monotonic() - start < seconds:
+        rows.append(row(sampler, len(rows), tasks))
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+        if len(rows) % 10 == 0:
+            log.info("%d of %d scenes, %.0f s", len(rows), count, time.monotonic() - start)
+    used = ("steps", "sampler", "scheduler", "guidance", "panel")
+    return rows, made | {name: config[name] for name in used} | {"machine": machine()}
+
+
+def machine() -> str:
+    cores = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used"
+    return f"{cores}, torch {torch.__version__} with {torch.get_num_threads()} thread(s), {SEEDS} seeds in a batch"
+
+
+def figures(rows: list[dict], made: dict) -> dict:
+    """All cells."""
+    success = np.array([[mark == "1" for mark in line["success"]] for line in rows])
+    seen = {m: np.array([line["previews"][str(m)] for line in rows]) for m in filter_table.EARLY}
+    mixed = success.any(axis=1) & ~success.all(axis=1)
+    return {
+        **made,
+        "scenes": len(rows),
+        "scenes_never": round(float((~success.any(axis=1)).mean()), 4),
+        "scenes_sometimes": round(float(mixed.mean()), 4),
+        "scenes_always": round(float(success.all(axis=1).mean()), 4),
+        "agreement": {str(m): filter_table.agreement(seen[m], success) for m in seen},
+        "oracle": filter_table.oracle_cells(seen, success, made["steps"]),
+        "judges": filter_table.judge_cells(seen, success, made["steps"]),
+        "table": rows,
+    }
+
+
+def write(result: dict, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    table = ",\n  ".join(json.dumps(line) for line in result["table"])
+    head = json.dumps({name: value for name, value in result.items() if name != "table"}, indent=1)
+    (out / "early_filter.json").write_text(f'{head[:-2]},\n "table": [\n  {table}\n ]\n}}\n', encoding="utf-8")
+    (out / "early_filter.md").write_text(filter_page.page(result), encoding="utf-8")
+    filter_plot.plot(result).save(out / "early_filter.png", optimize=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--tasks", nargs="+", choices=scenes.TASKS, default=TASKS, help="families, in turn")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop sampling after so long")
+    parser.add_argument("--figures-only", action="store_true", help="from the recorded table, without sampling")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
+    args = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
+    if args.figures_only:
+        result = json.loads((args.out / "early_filter.json").read_text(encoding="utf-8"))
+        rows, made = result["table"], {name: result[name] for name in list(result)[: list(result).index("scenes")]}
+    else:
+        kept = ROOT / "out" / "early_filter.jsonl"
+        rows, made = record(kept, args.scenes, tuple(args.tasks), args.seconds)
+    write(figures(rows, made), args.out)
+    log.info("%s", (args.out / "early_filter.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
