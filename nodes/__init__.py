@@ -13,8 +13,12 @@ MODULES = (
     "demo_scene",
     "candidates",
     "judge_server",
+    "judge_host",
+    "judge_transformers",
     "rank",
     "viescore",
+    "judge_person",
+    "best_of",
 )
 
 

@@ -1,0 +1,204 @@
+"""ICEditBestOf: candidates, judge and finish in one box; ICEditMoreCandidates: further seeds."""
+
+import torch
+from comfy_api.latest import io
+
+from ..icedit_core.ranking import METHODS, SCORE
+from .host import best_of, sampling
+from .host.report import say
+
+IceditCandidates = io.Custom("ICEDIT_CANDIDATES")
+IceditJudge = io.Custom("ICEDIT_JUDGE")
+IceditLayout = io.Custom("ICEDIT_LAYOUT")
+IceditRanking = io.Custom("ICEDIT_RANKING")
+
+# The box passes its links on instead of values, so that the host knows its parts again in the next run; and it expands
+# before anything that it needs is run, since the host drops results that a run has not asked for by then.
+LINK = {"raw_link": True, "lazy": True}
+
+
+class ICEditBestOf(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ICEditBestOf",
+            display_name="ICEdit Best Of",
+            category="ICEdit/choose",
+            description="Several seeds a few steps each, a judge picks the best, and only that one is finished: ICEdit "
+            "Candidates, Rank and Finish in one box, for any editing model. Put it where the KSampler was.",
+            search_aliases=["best of n", "early filter", "ksampler", "seeds"],
+            inputs=[
+                io.Model.Input("model", **LINK, tooltip="As for a KSampler."),
+                io.Conditioning.Input("positive", **LINK, tooltip="As for a KSampler."),
+                io.Conditioning.Input("negative", **LINK, tooltip="As for a KSampler; not used at cfg 1."),
+                io.Latent.Input("latent_image", **LINK, tooltip="As for a KSampler."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Seed of the first candidate; the next ones take seed + 1, seed + 2, ...",
+                ),
+                io.Int.Input("count", default=6, min=1, max=64, tooltip="How many candidates, at most. Published: 6."),
+                io.Int.Input("steps", default=28, min=2, max=10000, tooltip="Steps of a whole sampling."),
+                io.Int.Input(
+                    "early_steps",
+                    default=10,
+                    min=1,
+                    max=9999,
+                    tooltip="Steps that every candidate takes, fewer than steps. Published: 10 of 50; 4 also help.",
+                ),
+                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, tooltip="As for a KSampler; FLUX: 1."),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=sampling.SAMPLERS,
+                    default="euler",
+                    tooltip="As for ICEdit Candidates: euler, heun, dpm_2 and ddim go on where a candidate stopped.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=sampling.SCHEDULERS,
+                    default="simple",
+                    tooltip="As for a KSampler; FLUX: simple.",
+                ),
+                io.Int.Input(
+                    "batch",
+                    default=1,
+                    min=1,
+                    max=64,
+                    advanced=True,
+                    tooltip="Candidates in one model call, as for ICEdit Candidates. Not used with good_enough.",
+                ),
+                io.Vae.Input("vae", **LINK, tooltip="Decodes the candidates for the judge, and the result."),
+                io.Image.Input("source", **LINK, tooltip="The picture before the edit; the judge compares with it."),
+                IceditJudge.Input("judge", **LINK, tooltip="Who chooses."),
+                io.String.Input(
+                    "instruction", multiline=True, tooltip="What the edit is meant to do; the judge reads it."
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=[*METHODS, SCORE],
+                    default="knockout",
+                    tooltip="knockout: the winner stays, count - 1 comparisons (published). round_robin: every pair. "
+                    "score: each candidate by itself, VIEScore's SC and PQ. A person clicks once instead.",
+                ),
+                io.Boolean.Input(
+                    "both_orders",
+                    default=True,
+                    advanced=True,
+                    tooltip="Ask about each pair twice, swapped, since judges prefer a position. Not used by score.",
+                ),
+                io.Float.Input(
+                    "good_enough",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="Above 0, with method score: sample and judge one candidate after the other, and stop at "
+                    "the first whose overall score reaches this; 0 samples all.",
+                ),
+                IceditLayout.Input(
+                    "layout",
+                    optional=True,
+                    **LINK,
+                    tooltip="From ICEdit Diptych, for diptychs: restores the right panel. Leave it open for other "
+                    "editors.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    display_name="latent", tooltip="The best candidate, finished; what a KSampler gives for its seed."
+                ),
+                io.Image.Output(display_name="image", tooltip="The same, decoded and, with a layout, restored."),
+                io.String.Output(display_name="report", tooltip="Order, scores, reasons, calls and seconds."),
+                io.Image.Output(display_name="sheet", tooltip="All candidates in order, with scores and reasons."),
+            ],
+            enable_expand=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, count, vae, source, judge, instruction, method, both_orders, good_enough, layout=None, **plan
+    ) -> io.NodeOutput:
+        if good_enough and method != SCORE:
+            raise ValueError(
+                f"ICEdit Best Of: good_enough is {good_enough:g} with method {method}, but only {SCORE} gives numbers "
+                f"to compare with. Choose method {SCORE}, or set good_enough to 0."
+            )
+        parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders)
+        done = best_of.expand(plan, parts, good_enough, count)
+        return io.NodeOutput(*done.outputs, expand=done.graph)
+
+
+class ICEditGoodEnough(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        later = {"optional": True, "lazy": True}
+        kinds = (IceditCandidates, IceditRanking, io.String, io.Image)
+        named = list(zip(best_of.RANKED, kinds, strict=True))
+        return io.Schema(
+            node_id="ICEditGoodEnough",
+            display_name="ICEdit Good Enough",
+            category="ICEdit/choose",
+            description="A part of ICEdit Best Of: stop here, or ask for the next round.",
+            is_dev_only=True,
+            inputs=[
+                io.Float.Input("good_enough", default=8.0, min=0.0, max=10.0, step=0.1),
+                *(kind.Input(name, extra_dict={"forceInput": True}) for name, kind in named),
+                *(kind.Input(f"later_{name}", extra_dict={"forceInput": True}, **later) for name, kind in named),
+            ],
+            outputs=[kind.Output(display_name=name) for name, kind in named],
+        )
+
+    @classmethod
+    def check_lazy_status(cls, good_enough, ranking, **others):
+        return [] if cls.enough(good_enough, ranking) else [f"later_{name}" for name in best_of.RANKED]
+
+    @classmethod
+    def execute(cls, good_enough, ranking, **others) -> io.NodeOutput:
+        if cls.enough(good_enough, ranking):
+            now = others | {"ranking": ranking}
+            return io.NodeOutput(*(now[name] for name in best_of.RANKED))
+        return io.NodeOutput(*(others[f"later_{name}"] for name in best_of.RANKED))
+
+    @classmethod
+    def enough(cls, good_enough, ranking) -> bool:
+        """Whether the best candidate of every source reaches the score."""
+        if any(one.method != SCORE for one in ranking):
+            raise ValueError(
+                f"ICEdit Best Of: good_enough is {good_enough:g}, but this judge picks one of all and gives no scores. "
+                "Set good_enough to 0, or use another judge."
+            )
+        return all(one.scores[one.best] >= good_enough for one in ranking)
+
+
+class ICEditMoreCandidates(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ICEditMoreCandidates",
+            display_name="ICEdit More Candidates",
+            category="ICEdit/choose",
+            description="Further seeds beside those that ICEdit Candidates has sampled, which are not sampled again.",
+            search_aliases=["early filter", "best of n"],
+            inputs=[
+                IceditCandidates.Input("candidates", tooltip="From ICEdit Candidates."),
+                io.Int.Input("count", default=6, min=1, max=64, tooltip="How many more; their seeds follow on."),
+            ],
+            outputs=[
+                IceditCandidates.Output(display_name="candidates", tooltip="The old ones and the new ones."),
+                io.Latent.Output(display_name="previews", tooltip="What each new candidate looks like so far."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, candidates, count) -> io.NodeOutput:
+        joined, new = best_of.more(candidates, count)
+        text = f"{count} more candidates, seeds {new.seeds[0]} to {new.seeds[-1]}; {len(joined.seeds)} in all."
+        return io.NodeOutput(joined, {"samples": torch.cat(new.previews)}, ui=say(cls, text))
+
+
+NODES = [ICEditBestOf, ICEditGoodEnough, ICEditMoreCandidates]

@@ -1,0 +1,105 @@
+"""What ICEditBestOf expands into: the nodes that a person would wire, so that the host keeps what each has done."""
+
+from typing import Any, NamedTuple
+
+from comfy_execution.graph_utils import GraphBuilder
+
+from nodes import NODE_CLASS_MAPPINGS
+
+from ...icedit_core.candidates import SEED_RANGE
+from . import sampling
+
+Link = list  # [node id, output], as the host writes links
+RANKED = ("candidates", "ranking", "report", "sheet")
+"""What a round ends with; the inputs and outputs of ICEditGoodEnough."""
+
+
+class Parts(NamedTuple):
+    """Links and values that every round needs."""
+
+    vae: Link
+    source: Link
+    layout: Link | None
+    judge: Link
+    instruction: str
+    method: str
+    both_orders: bool
+
+
+class Expansion(NamedTuple):
+    """Nodes, and where the box's outputs come from."""
+
+    graph: dict[str, Any]
+    outputs: tuple[Link, ...]
+
+
+def expand(plan: dict[str, Any], parts: Parts, good_enough: float, count: int) -> Expansion:
+    """Candidates, judge and finish as a graph.
+
+    Args:
+        plan: inputs of ICEditCandidates, all but count.
+        good_enough: 0 to sample all candidates at once and rank them; otherwise one after the other, until the best
+            one's score reaches this. All rounds are laid out from the start and run only when asked for: the host
+            would drop what later rounds have sampled if it did not know them before a queued-again graph runs.
+    """
+    graph = GraphBuilder()
+    candidates = graph.node("ICEditCandidates", "candidates", **plan, count=1 if good_enough else count)
+    pictures = _pictures(graph, "previews", candidates.out(1), parts)
+    best = [_ranked(graph, candidates.out(0), pictures, parts, 1)]
+    for number in range(2, count + 1 if good_enough else 2):
+        further = graph.node("ICEditMoreCandidates", f"more_{number}", candidates=best[-1]["candidates"], count=1)
+        new = _pictures(graph, f"previews_{number}", further.out(1), parts)
+        pictures = graph.node("ImageBatch", f"all_{number}", image1=pictures, image2=new).out(0)
+        best.append(_ranked(graph, further.out(0), pictures, parts, number))
+    chosen = best.pop()
+    while best:
+        later = {f"later_{name}": link for name, link in chosen.items()}
+        name = f"enough_{len(best)}"
+        node = graph.node("ICEditGoodEnough", name, good_enough=good_enough, **best.pop(), **later)
+        chosen = {name: node.out(index) for index, name in enumerate(RANKED)}
+    return _finished(graph, chosen, parts)
+
+
+def more(candidates: sampling.Candidates, count: int) -> tuple[sampling.Candidates, sampling.Candidates]:
+    """(with `count` further seeds, these alone), sampled as the others were, one at a time."""
+    seed = (candidates.seeds[-1] + 1) % SEED_RANGE
+    new = sampling.begin(candidates.recipe, seed, count, candidates.early)
+    joined = {name: getattr(candidates, name) + getattr(new, name) for name in ("seeds", "states", "previews")}
+    return candidates._replace(**joined), new
+
+
+def _ranked(graph: GraphBuilder, candidates: Link, pictures: Link, parts: Parts, number: int) -> dict[str, Link]:
+    rank = graph.node(
+        "ICEditRank",
+        f"rank_{number}",
+        source=parts.source,
+        candidates=pictures,
+        instruction=parts.instruction,
+        judge=parts.judge,
+        method=parts.method,
+        both_orders=parts.both_orders,
+    )
+    return dict(zip(RANKED, (candidates, rank.out(1), rank.out(3), rank.out(4)), strict=True))
+
+
+def _finished(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts) -> Expansion:
+    inputs = _defaults("ICEditFinish") | {name: chosen[name] for name in ("candidates", "ranking")}
+    latent = graph.node("ICEditFinish", "finish", **inputs).out(0)
+    image = _pictures(graph, "edit", latent, parts)
+    return Expansion(graph.finalize(), (latent, image, chosen["report"], chosen["sheet"]))
+
+
+def _pictures(graph: GraphBuilder, name: str, latent: Link, parts: Parts) -> Link:
+    """Whole pictures of a latent: decoded, and of a diptych only its restored right panel."""
+    image = graph.node("VAEDecode", f"decode_{name}", samples=latent, vae=parts.vae).out(0)
+    if parts.layout is None:
+        return image
+    inputs = _defaults("ICEditRestore") | {"images": image, "layout": parts.layout}
+    return graph.node("ICEditRestore", f"restore_{name}", **inputs).out(0)
+
+
+def _defaults(node: str) -> dict[str, Any]:
+    """The widgets of a node as they stand when it is added; the host does not fill them in by itself."""
+    inputs = NODE_CLASS_MAPPINGS[node].GET_SCHEMA().inputs
+    values = {one.id: getattr(one, "default", None) for one in inputs}
+    return {name: value for name, value in values.items() if value is not None}

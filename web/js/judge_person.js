@@ -1,0 +1,141 @@
+// ICEdit Judge (person): shows waiting candidates on the node and sends the click back.
+import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
+
+const NODE = "ICEditJudgePerson";
+const HINT = "During a run the candidates appear here; click the best one.";
+const MIN_SIZE = [420, 460];
+
+const waiting = new Map(); // id -> {id, node, instruction, count}
+
+const style = document.createElement("style");
+style.textContent = `
+.icedit-choice { display: flex; flex-direction: column; gap: 6px; overflow: auto; box-sizing: border-box;
+  height: 100%; padding: 4px; font: 13px sans-serif; color: var(--input-text, #ddd); }
+.icedit-choice .pictures { display: grid; gap: 6px; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); }
+.icedit-choice figure, .icedit-choice button { margin: 0; padding: 3px; border: 2px solid transparent;
+  border-radius: 6px; background: var(--comfy-input-bg, #222); color: inherit; font: inherit; text-align: center; }
+.icedit-choice button { cursor: pointer; }
+.icedit-choice button:hover, .icedit-choice button:focus-visible { border-color: #4a9eff; outline: none; }
+.icedit-choice button:disabled { cursor: default; opacity: 0.5; }
+.icedit-choice img { display: block; width: 100%; max-height: 320px; object-fit: contain; }
+`;
+document.head.append(style);
+
+function findNode(path) {
+    // "12:5" is node 5 inside the subgraph node 12
+    const ids = String(path).split(":");
+    let graph = app.rootGraph ?? app.graph;
+    for (const id of ids.slice(0, -1)) graph = graph?.getNodeById(id)?.subgraph;
+    const node = graph?.getNodeById(ids.at(-1));
+    return node?.comfyClass === NODE ? node : undefined;
+}
+
+function say(severity, detail) {
+    app.extensionManager?.toast?.add({ severity, summary: "ICEdit", detail, life: 6000 });
+}
+
+function post(path, body) {
+    return api.fetchApi(path, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+    });
+}
+
+function picture(choice, name, label) {
+    const image = document.createElement("img");
+    image.src = api.apiURL(`/icedit/choices/${choice.id}/${name}`);
+    image.alt = label;
+    return [image, document.createTextNode(label)];
+}
+
+async function click(choice, index, panel) {
+    const buttons = panel.querySelectorAll("button");
+    buttons.forEach((button) => (button.disabled = true));
+    try {
+        const answer = await post(`/icedit/choices/${choice.id}`, { index });
+        if (!answer.ok && answer.status !== 404) throw new Error(await answer.text());
+        over(choice.id);
+    } catch (error) {
+        buttons.forEach((button) => (button.disabled = false));
+        say("error", `The choice did not arrive: ${error.message}`);
+    }
+}
+
+function draw(node) {
+    const panel = node.iceditPanel;
+    const choice = [...waiting.values()].find((one) => findNode(one.node) === node);
+    if (!choice) {
+        panel.replaceChildren(HINT);
+    } else {
+        const words = document.createElement("div");
+        words.textContent = `Click the best edit: ${choice.instruction}`;
+        const pictures = document.createElement("div");
+        pictures.className = "pictures";
+        const source = document.createElement("figure");
+        source.append(...picture(choice, "source", "source"));
+        pictures.append(source);
+        for (let index = 0; index < choice.count; index++) {
+            const button = document.createElement("button");
+            button.type = "button";
+            button.dataset.index = index;
+            button.append(...picture(choice, index, `candidate ${index}`));
+            button.addEventListener("click", () => click(choice, index, panel));
+            pictures.append(button);
+        }
+        panel.replaceChildren(words, pictures);
+        node.setSize([Math.max(node.size[0], MIN_SIZE[0]), Math.max(node.size[1], MIN_SIZE[1])]);
+    }
+    node.setDirtyCanvas?.(true, true);
+}
+
+function show(choice) {
+    const news = !waiting.has(choice.id);
+    waiting.set(choice.id, choice);
+    post(`/icedit/choices/${choice.id}/shown`, { client_id: api.clientId }).catch(() => {});
+    const node = findNode(choice.node);
+    if (node) draw(node);
+    if (news) say("info", node ? "Click the best edit." : "A run waits for your choice. Open its workflow.");
+}
+
+function over(id) {
+    const choice = waiting.get(id);
+    waiting.delete(id);
+    const node = choice && findNode(choice.node);
+    if (node) draw(node);
+}
+
+async function refresh() {
+    const answer = await api.fetchApi("/icedit/choices");
+    if (!answer.ok) return;
+    const choices = await answer.json();
+    const ids = new Set(choices.map((choice) => choice.id));
+    [...waiting.keys()].filter((id) => !ids.has(id)).forEach(over);
+    choices.forEach(show);
+}
+
+app.registerExtension({
+    name: "icedit.judge_person",
+    setup() {
+        api.addEventListener("icedit.choice", (event) => show(event.detail));
+        api.addEventListener("icedit.choice_over", (event) => over(event.detail.id));
+        api.addEventListener("reconnected", refresh);
+    },
+    nodeCreated(node) {
+        if (node.comfyClass !== NODE) return;
+        const panel = document.createElement("div");
+        panel.className = "icedit-choice";
+        panel.textContent = HINT;
+        panel.addEventListener("pointerdown", (event) => event.stopPropagation());
+        panel.addEventListener("wheel", (event) => event.stopPropagation());
+        node.iceditPanel = panel;
+        const widget = node.addDOMWidget("choice", "icedit_choice", panel, {
+            serialize: false,
+            hideOnZoom: false,
+            getMinHeight: () => 60,
+        });
+        widget.serialize = false;
+    },
+    afterConfigureGraph: refresh,
+});
