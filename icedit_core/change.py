@@ -37,6 +37,8 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0)
     Returns:
         (B, h, w) float32, 1 = changed. Equal panels give 0 everywhere, a change of nearly all 1 everywhere.
     """
+    if torch.equal(left, right):
+        return torch.zeros(left.shape[:3], device=left.device)
     left, right, source = (x.float().movedim(-1, 1) for x in (left, right, source))  # (B, 3, h, w)
     strength = _strength(left, right, source)
     limit = threshold * _limit(left, source, strength)

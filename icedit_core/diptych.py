@@ -56,7 +56,8 @@ def compose(
     if fit != "around_mask":
         corners = (centred(size, geometry.box),) * len(image)
     layout = Layout(image, allowed, corners, *geometry, fit)
-    panel = source_panel(layout)
+    panel = torch.cat([source_part(layout, i) for i in range(len(image))])
+    panel = _pad(panel.movedim(-1, 1), layout).movedim(1, -1)
     repaint = _repaint(layout)
     notes = [_describe(layout), *notes, *_geometry_notes(layout, box, width), *_value_notes(image)]
     return Diptych(
@@ -67,11 +68,10 @@ def compose(
     )
 
 
-def source_panel(layout: Layout) -> Tensor:
-    """The source at working size with its padding: (B, h, w, 3) float32 in [0, 1]."""
-    rgb = layout.image[..., :3]
-    parts = [resize(rgb[i : i + 1], layout.inner, (*corner, *layout.box)) for i, corner in enumerate(layout.corners)]
-    return _pad(torch.cat(parts).movedim(-1, 1), layout).movedim(1, -1)
+def source_part(layout: Layout, index: int) -> Tensor:
+    """What one panel shows of its source, without padding: (1, h, w, 3) float32 in [0, 1]."""
+    rgb = layout.image[index : index + 1, ..., :3]
+    return resize(rgb, layout.inner, (*layout.corners[index], *layout.box))
 
 
 def _pad(planes: Tensor, layout: Layout) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .change import changed
-from .diptych import source_panel
+from .diptych import source_part
 from .layout import Layout
 from .pixels import check_image, feather, grow, resize
 
@@ -55,21 +55,20 @@ def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge
     """
     _check(images, layout, original, edge)
     base = layout.image if original is None else _with_alpha(original, layout.image)
-    panels = source_panel(layout)
     (w, h), (panel_width, _) = layout.inner, layout.panel
     results, masks = [], []
     for i, image in enumerate(images[..., :3].float()):
-        source = i % len(base)
+        index = i % len(base)
         left, right = image[None, :h, :w], image[None, :h, panel_width : panel_width + w]
-        weight = _weight(left, right, panels[source : source + 1, :h, :w].to(left), layout, source, edge)
-        result, mask = _paste(base[source], right.to(base.device), weight[0].to(base.device), layout, source)
+        weight = _weight(left, right, layout, index, edge)
+        result, mask = _paste(base[index], right.to(base.device), weight[0].to(base.device), layout, index)
         results.append(result)
         masks.append(mask)
     mask = torch.stack(masks)
     return Restored(torch.stack(results), mask, tuple(_notes(mask, len(base))))
 
 
-def _weight(left: Tensor, right: Tensor, source: Tensor, layout: Layout, index: int, edge: Edge) -> Tensor:
+def _weight(left: Tensor, right: Tensor, layout: Layout, index: int, edge: Edge) -> Tensor:
     """How much of the right panel each px of the box takes, (1, bh, bw) in [0, 1]."""
     (bw, bh), (x, y) = layout.box, layout.corners[index]
     if edge.keep == "off":
@@ -81,6 +80,7 @@ def _weight(left: Tensor, right: Tensor, source: Tensor, layout: Layout, index: 
             # The mask decides; only where the panels are equal to the last bit there is no edit to take.
             touched = (left != right).any(-1).float()
             return allowed * F.adaptive_max_pool2d(touched[:, None], (bh, bw))[:, 0]
+    source = source_part(layout, index).to(left)
     found = _scaled(changed(left, right, source, edge.threshold), (bw, bh))
     found = feather(grow(found, edge.grow), edge.feather)
     return found if allowed is None else torch.minimum(found, allowed)
