@@ -111,21 +111,26 @@ def load(folder: Path, adapter: Path | None, dtype: torch.dtype) -> tuple[Any, A
             f"{_WHO}: {folder.name} has no {_CONFIG} or no .safetensors file, but both are needed. "
             "Put the whole folder of the model there."
         )
+    # Weights made in inference mode, in which the host runs its nodes, could not be moved outside of it.
+    with torch.inference_mode(False), torch.no_grad():
+        model, processor = _saved(folder, dtype)
+        if adapter is not None:
+            model = _adapted(model, adapter)
+    return model.eval().requires_grad_(False), processor
+
+
+def _saved(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     import transformers
     from safetensors import SafetensorError
 
     image_text: Any = transformers.AutoModelForImageTextToText  # its types promise less than it does
     here: Any = {"local_files_only": True, "trust_remote_code": False}
     try:
-        # Weights made in inference mode could not be moved outside of it.
-        with torch.inference_mode(False), torch.no_grad():
-            model, report = image_text.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **here
-            )
-            processor: Any = transformers.AutoProcessor.from_pretrained(folder, **here)
-            if adapter is not None:
-                model = _adapted(model, adapter)
-    except (OSError, KeyError, ImportError, SafetensorError) as error:
+        model, report = image_text.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **here
+        )
+        processor: Any = transformers.AutoProcessor.from_pretrained(folder, **here)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ValueError(
             f"{_WHO}: {folder.name} cannot be loaded ({error}), but an image-text model that this version of "
             "transformers knows, with its processor, is needed. Take another model or update transformers."
@@ -136,7 +141,7 @@ def load(folder: Path, adapter: Path | None, dtype: torch.dtype) -> tuple[Any, A
             f"{_WHO}: {folder.name} lacks {len(missing)} of the model's weights ({', '.join(missing[:3])} ...), but "
             "all are needed. Put the whole folder of the model there."
         )
-    return model.eval().requires_grad_(False), processor
+    return model, processor
 
 
 def _adapted(model: Any, folder: Path) -> Any:
