@@ -1,0 +1,137 @@
+"""The shipped workflows, defined once and written in both forms.
+
+    python dev.py bench workflows        # writes workflows/*.json and workflows/api/*.json
+
+A host test compares the files with these definitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..canvas import Link, Node, Workflow, api_json, canvas_json
+from .any_editor import any_editor_workflow
+from .early_filter import early_filter_workflow
+from .edit import edit_workflow
+from .judges import host_judge, person_judge
+from .models import MOE_LORA, flux_loaders
+
+__all__ = ["MOE_LORA", "definitions", "main", "node_ids", "render"]
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO_SCENE = {"seed": 1000000, "task": "recolour", "size": 256}
+DEMO_INSTRUCTION = "change the color of the purple triangle to yellow"
+HARD_SCENE = {"seed": 10012, "task": "swap", "size": 256}  # some seeds of the demo model fail on it
+
+
+def _note(name: str) -> str:
+    return (ROOT / "devtools" / "notes" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def definitions() -> dict[str, Workflow]:
+    """File name -> workflow."""
+    return _edits() | _filters() | {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
+
+
+def _demo() -> dict[str, Any]:
+    """What the demo's workflows share."""
+    config = json.loads((ROOT / "demo" / "weights" / "config.json").read_text(encoding="utf-8"))
+    return {
+        "loaders": {"demo": Node("ICEditDemoModel", {}, (0, 40), (320, 90))},
+        "model": Link("demo", 0),
+        "clip": Link("demo", 1),
+        "vae": Link("demo", 2),
+        "width": config["panel"],
+        "steps": config["steps"],
+        "seed": 0,
+    }
+
+
+def _flux() -> dict[str, Any]:
+    """What FLUX Fill's workflows share."""
+    return {
+        "loaders": flux_loaders(),
+        "model": Link("lora"),
+        "clip": Link("clip"),
+        "vae": Link("vae"),
+        "image": Node("LoadImage", {"image": "example.png"}, size=(320, 330), title="Your picture"),
+        "width": 512,
+        "steps": 28,
+        "seed": 42,
+    }
+
+
+def _edits() -> dict[str, Workflow]:
+    return {
+        "icedit_demo": edit_workflow(
+            **_demo(),
+            image=Node("ICEditDemoScene", DEMO_SCENE, size=(320, 240)),
+            instruction=DEMO_INSTRUCTION,
+            note=_note("demo"),
+            prefix="ICEdit/demo",
+        ),
+        "icedit_flux_fill": edit_workflow(
+            **_flux(), instruction="make her hair dark green", note=_note("flux_fill"), prefix="ICEdit/edit"
+        ),
+    }
+
+
+def _filters() -> dict[str, Workflow]:
+    return {
+        "icedit_early_filter": early_filter_workflow(
+            _flux(),
+            early=6,
+            judge=host_judge,
+            instruction="make her hair dark green",
+            note=_note("early_filter"),
+            prefix="ICEdit/best",
+        ),
+        "icedit_early_filter_demo": early_filter_workflow(
+            _demo() | {"image": Node("ICEditDemoScene", HARD_SCENE, size=(320, 240))},
+            early=4,
+            judge=person_judge,
+            instruction=Link("image", 1),
+            note=_note("early_filter_demo"),
+            prefix="ICEdit/demo_best",
+        ),
+    }
+
+
+def node_ids() -> list[str]:
+    """The pack's node ids, read off the source of `nodes/`."""
+    sources = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "nodes").glob("*.py")))
+    return [name for source in sources for name in re.findall(r'node_id="(\w+)"', source)]
+
+
+def render(info: Mapping[str, Any]) -> dict[Path, str]:
+    """Path below `workflows/` -> text, for every workflow in both forms."""
+    files = {}
+    for name, workflow in definitions().items():
+        files[Path(f"{name}.json")] = canvas_json(workflow, info)
+        files[Path("api") / f"{name}.json"] = api_json(workflow, info)
+    return files
+
+
+async def _object_info(url: str) -> Mapping[str, Any]:
+    from icedit_core.client import ComfyClient
+
+    async with ComfyClient(url) as client:
+        return await client.object_info()
+
+
+def main() -> None:
+    """Ask a host for its nodes and write the files."""
+    from ..server import running_host
+
+    with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
+        info = asyncio.run(_object_info(host.url))
+    for path, text in render(info).items():
+        target = ROOT / "workflows" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
