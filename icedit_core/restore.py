@@ -97,6 +97,8 @@ def _paste(base: Tensor, right: Tensor, weight: Tensor, layout: Layout, index: i
     """Blend the right panel into one original (H, W, C) at its box; weight (bh, bw)."""
     (bw, bh), (x, y) = layout.box, layout.corners[index]
     result, mask = base.clone(), base.new_zeros(base.shape[:2], dtype=torch.float32)
+    if not weight.any():
+        return result, mask
     region = result[y : y + bh, x : x + bw, :3]
     blended = torch.lerp(region.float(), resize(right, layout.box)[0], weight[..., None]).to(region.dtype)
     # Chosen, not multiplied: a blend with weight 0 need not give the same bits.
