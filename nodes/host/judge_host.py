@@ -49,14 +49,20 @@ class HostJudge:
         except comfy.model_management.InterruptProcessingException:
             comfy.model_management.interrupt_current_processing(True)  # questions already on their way stop as well
             raise
-        text_of = self._clip.decode
-        return Answer(text_of(told), likely(first[0], lambda token: text_of([token], skip_special_tokens=False)))
+        return Answer(self._text(told, True), likely(first[0], lambda token: self._text([token], False)))
+
+    def _text(self, tokens: list[int], skip_special_tokens: bool) -> str:
+        try:
+            return self._clip.decode(tokens, skip_special_tokens=skip_special_tokens)
+        except IndexError:  # Gemma's models know more tokens than their tokenizers
+            return "".join(f"<{token}>" for token in tokens)
 
     def _tokens(self, pictures: list[Tensor], question: str):
         """The question in the model's own chat format.
 
         Qwen's is written here: the tokenizers' own templates differ with what the host means to encode. For other
-        families the tokenizer's template for chatting is taken, which wants pictures of one size.
+        families the tokenizer's template for chatting is taken, which wants pictures of one size. Gemma 3 sees squares
+        of a fixed size, and the host would cut the sides off: it gets the whole picture squeezed, as published.
         """
         if isinstance(self._model, (Qwen3VL, Qwen35)):
             text = f"<|im_start|>user\n{_PICTURE * len(pictures)}{question}<|im_end|>\n<|im_start|>assistant\n"
@@ -64,7 +70,9 @@ class HostJudge:
                 text + _NO_THOUGHTS * isinstance(self._model, Qwen35), images=pictures, skip_template=True
             )
         else:
-            batch = torch.cat([_resized(picture, pictures[0]) for picture in pictures])
+            side = getattr(self._model, "image_size", None)
+            height, width = (side, side) if side else pictures[0].shape[1:3]
+            batch = torch.cat([_resized(picture, height, width) for picture in pictures])
             tokens = self._clip.tokenize(question, image=batch, skip_template=False, min_length=1, thinking=False)
         shown = sum(len(token[0]["data"]) for token in next(iter(tokens.values()))[0] if isinstance(token[0], dict))
         if shown != len(pictures):
@@ -132,8 +140,7 @@ def _first_logits(model: nn.Module) -> Iterator[list[Tensor]]:
         del model.sample_token  # the class's own is in force again
 
 
-def _resized(picture: Tensor, like: Tensor) -> Tensor:
-    height, width = like.shape[1:3]
+def _resized(picture: Tensor, height: int, width: int) -> Tensor:
     if picture.shape[1:3] == (height, width):
         return picture
     return comfy.utils.common_upscale(picture.movedim(-1, 1), width, height, "area", "disabled").movedim(1, -1)

@@ -160,6 +160,24 @@ async def test_both_judges_rank_alike(host_judge, library_judge):
     assert "6 questions to Qwen3VL" in done[0].report
 
 
+async def test_another_family_sees_all_pictures_whole(pack, monkeypatch):
+    """Gemma 3, whose template is the host's own and whose pictures the host would cut to squares."""
+    from icedit_pack.nodes.host.judge_host import HostJudge
+
+    judge = HostJudge(vlm_case.gemma_clip(monkeypatch))
+    source, one, two = vlm_case.pictures(3)
+    first, again, swapped = [
+        await judge.ask(shown, "which?", 2) for shown in ([source, one, two], [source, one, two], [source, two, one])
+    ]
+    assert first == again != swapped
+    for seen in range(3):
+        changed = [picture.clone() for picture in (source, one, two)]
+        changed[seen][:, -8:] = 1 - changed[seen][:, -8:]  # outside of the middle square
+        assert (await judge.ask(changed, "which?", 2)).probabilities != first.probabilities
+    larger = [source, *vlm_case.pictures(3, 2, 96, 64)]
+    assert (await judge.ask(larger, "which?", 2)).probabilities
+
+
 def test_encoders_that_cannot_judge_are_refused(pack):
     import comfy.ops
     from comfy.text_encoders import llama

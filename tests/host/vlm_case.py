@@ -111,3 +111,40 @@ def pictures(seed: int, count: int = 3, height: int = 64, width: int = 96) -> li
     noise = torch.rand(count, 3, 4, 6, generator=torch.Generator().manual_seed(seed))
     smooth = torch.nn.functional.interpolate(noise, (height, width), mode="bilinear").movedim(1, -1)
     return list((smooth * 255).round() / 255)
+
+
+def gemma_clip(monkeypatch):
+    """A small random Gemma 3 with eyes as a CLIP of the host, with a tokenizer trained on a few words."""
+    import io
+
+    import comfy.ops
+    import comfy.sd
+    import sentencepiece
+    from comfy.text_encoders import llama
+
+    eyes = {"hidden_size": 32, "image_size": 56, "intermediate_size": 64, "num_attention_heads": 2}
+    for name, value in {**eyes, "num_hidden_layers": 1}.items():
+        monkeypatch.setitem(llama.GEMMA3_VISION_CONFIG, name, value)
+    monkeypatch.setattr(llama.Gemma3_4B_Vision_Config, "mm_tokens_per_image", 4)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3}
+    sizes |= {"num_attention_heads": 1, "num_key_value_heads": 1}
+    generator = torch.Generator().manual_seed(0)
+    model = llama.Gemma3_4B_Vision(sizes, torch.float32, "cpu", comfy.ops.disable_weight_init)
+    weights = {key: torch.randn(value.shape, generator=generator) * 0.2 for key, value in model.state_dict().items()}
+    weights["model.embed_tokens.weight"][200:] = 0  # what the tokenizer cannot write is seldom said
+    words = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["which edit is better, 1 or 2?", "user model system"] * 20),
+        model_writer=words,
+        vocab_size=60,
+        hard_vocab_limit=False,
+        bos_id=2,
+        eos_id=1,
+        pad_id=0,
+        unk_id=3,
+        minloglevel=2,
+    )
+    weights["spiece_model"] = torch.frombuffer(bytearray(words.getvalue()), dtype=torch.uint8)
+    return comfy.sd.load_text_encoder_state_dicts(
+        [weights], model_options={"dtype": torch.float32, "gemma3_4b_vision_model_config": sizes}
+    )
