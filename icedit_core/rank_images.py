@@ -75,7 +75,11 @@ async def score_all(sources: list[Tensor], edits: list[Tensor], instruction: str
     asked = [
         score(remembering, sources[index % len(sources)], edit, instruction.strip()) for index, edit in enumerate(edits)
     ]
-    return await together(asked)
+    try:
+        return await together(asked)
+    finally:
+        if remembering.asked and isinstance(judge, Closing):
+            await judge.close()
 
 
 def _groups(sources: list[Tensor], edits: list[Tensor], instruction: str, who: str) -> list[list[Tensor]]:

@@ -171,6 +171,29 @@ def test_a_judge_that_stays_away_ends_the_scoring_at_once():
     assert len(cancelled) == 1
 
 
+@pytest.mark.parametrize("answer", [json_answer(5, 5), JudgeUnavailable("away")])
+def test_a_judge_is_told_when_the_scoring_is_over(answer):
+    class Closes(Scripted):
+        name = f"closes after {answer}"
+        closed = 0
+
+        async def close(self):
+            self.closed += 1
+            return ""
+
+    def reply(_):
+        if isinstance(answer, JudgeUnavailable):
+            raise answer
+        return answer
+
+    judge = Closes(reply, reply)
+    try:
+        asyncio.run(rank_images.score_all([SOURCE], [DARK, BRIGHT], "x", judge))
+    except JudgeUnavailable as error:
+        assert error is answer
+    assert judge.closed == 1
+
+
 class Picks:
     name = "Ada"
 

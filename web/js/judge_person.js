@@ -63,31 +63,39 @@ async function click(choice, index, panel) {
     }
 }
 
+function panels(node) {
+    // Nodes 2.0 may keep the element of an earlier node with the same id on the screen, e.g. after an undo.
+    const mounted = document.querySelectorAll(`[data-node-id="${node.id}"] .icedit-choice`);
+    return new Set([node.iceditPanel, ...mounted]);
+}
+
 function draw(node) {
-    const panel = node.iceditPanel;
     const choice = [...waiting.values()].find((one) => findNode(one.node) === node);
+    for (const panel of panels(node)) fill(panel, choice);
+    if (choice) node.setSize([Math.max(node.size[0], MIN_SIZE[0]), Math.max(node.size[1], MIN_SIZE[1])]);
+    node.setDirtyCanvas?.(true, true);
+}
+
+function fill(panel, choice) {
     if (!choice) {
         panel.replaceChildren(HINT);
-    } else {
-        const words = document.createElement("div");
-        words.textContent = `Click the best edit: ${choice.instruction}`;
-        const pictures = document.createElement("div");
-        pictures.className = "pictures";
-        const source = document.createElement("figure");
-        source.append(...picture(choice, "source", "source"));
-        pictures.append(source);
-        for (let index = 0; index < choice.count; index++) {
-            const button = document.createElement("button");
-            button.type = "button";
-            button.dataset.index = index;
-            button.append(...picture(choice, index, `candidate ${index}`));
-            button.addEventListener("click", () => click(choice, index, panel));
-            pictures.append(button);
-        }
-        panel.replaceChildren(words, pictures);
-        node.setSize([Math.max(node.size[0], MIN_SIZE[0]), Math.max(node.size[1], MIN_SIZE[1])]);
+        return;
     }
-    node.setDirtyCanvas?.(true, true);
+    const words = document.createElement("div");
+    words.textContent = `Click the best edit: ${choice.instruction}`;
+    const pictures = document.createElement("div");
+    pictures.className = "pictures";
+    const source = document.createElement("figure");
+    source.append(...picture(choice, "source", "source"));
+    pictures.append(source);
+    for (let index = 0; index < choice.count; index++) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.append(...picture(choice, index, `candidate ${index}`));
+        button.addEventListener("click", () => click(choice, index, panel));
+        pictures.append(button);
+    }
+    panel.replaceChildren(words, pictures);
 }
 
 function show(choice) {
