@@ -1,6 +1,6 @@
 """What the early filter is worth: success against model calls, with an exact judge and with judges that err.
 
-    python dev.py bench early-filter [--scenes 300] [--tasks swap recolour] [--seconds 1500] [--figures-only]
+    python dev.py bench early-filter [--scenes 300] [--tasks swap] [--seconds 1500] [--figures-only]
 
 The demo model edits every scene with 12 seeds in one batched sampling, in the real ComfyUI, on the CPU. The check of
 the demo scenes says how far each early preview and each finished picture are from the target. All figures follow from
@@ -35,7 +35,7 @@ from devtools.bench import filter_page, filter_plot, filter_table  # noqa: E402
 log = logging.getLogger("early-filter")
 SEEDS = 12
 FIRST_SCENE = 10_000  # above UNSEEN: neither training nor the demo model's own figures use these
-TASKS = ("swap", "recolour")  # the families that the demo model fails at most: else there is little to choose
+TASKS = ("swap",)  # the family that the demo model fails at most: elsewhere there is little to choose
 DIGITS = 3
 
 
@@ -52,6 +52,7 @@ class Sampler:
         import comfy.sample
 
         self.host, self.comfy = host, comfy.sample
+        host.vae.first_stage_model.to(memory_format=torch.channels_last)  # a quarter faster, the same to 1e-6
 
     @torch.no_grad()
     def stages(self, example: scenes.Example) -> np.ndarray:
