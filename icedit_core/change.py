@@ -22,7 +22,7 @@ BLEED_RANGE = (0.02, 0.25)
 NEARBY = 32  # px: further than any autoencoder's error reaches (8 px cells)
 SEED = 2.5  # a region needs one pixel this many thresholds strong
 BORDER = 6  # px at a panel's left and right, where it is decoded beside the other panel, or beside none
-BORDER_SEED = 12.0  # ... and the thresholds that a seed needs there
+BORDER_LIMIT, BORDER_SEED = 1.3, 12.0  # factor on the threshold there, and how many of them a seed needs
 WHOLE = 0.97  # share of the panel from which an edit is taken for one of the whole image
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
@@ -41,8 +41,10 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0)
         return torch.zeros(left.shape[:3], device=left.device)
     left, right, source = (x.float().movedim(-1, 1) for x in (left, right, source))  # (B, 3, h, w)
     strength = _strength(left, right, source)
-    limit = threshold * _limit(left, source, strength)
-    mask = _connected(strength > _seed(strength) * limit, strength > limit)
+    border = _border(strength)
+    limit = threshold * _limit(left, source, strength) * torch.where(border, BORDER_LIMIT, 1.0)
+    seeds = strength > limit * torch.where(border, BORDER_SEED, SEED)
+    mask = _connected(seeds, strength > limit)
     whole = mask.mean(dim=(1, 2), keepdim=True) > WHOLE
     return torch.where(whole, torch.ones_like(mask), mask)
 
@@ -101,11 +103,10 @@ def _blur(left: Tensor, source: Tensor, noise: Tensor, least: float = 0.03, usua
     return ((noise.square() + (usual * least) ** 2) / (power + least**2)).sqrt()
 
 
-def _seed(strength: Tensor) -> Tensor:
-    """How many thresholds strong a seed must be, (w,): more where the two panels are decoded differently."""
+def _border(strength: Tensor) -> Tensor:
+    """The columns (w,) where the two panels are decoded differently: one ends there, the other meets its neighbour."""
     column = torch.arange(strength.shape[2], device=strength.device)
-    inner = torch.minimum(column, column.flip(0)) >= min(BORDER, len(column) // 8)
-    return torch.where(inner, SEED, BORDER_SEED)
+    return torch.minimum(column, column.flip(0)) < min(BORDER, len(column) // 8)
 
 
 def _maximum(values: Tensor, radius: int) -> Tensor:
