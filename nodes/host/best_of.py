@@ -49,7 +49,8 @@ def expand(plan: dict[str, Any], parts: Parts, good_enough: float, count: int) -
     for number in range(2, count + 1 if good_enough else 2):
         further = graph.node("ICEditMoreCandidates", f"more_{number}", candidates=best[-1]["candidates"], count=1)
         new = _pictures(graph, f"previews_{number}", further.out(1), parts)
-        pictures = graph.node("ImageBatch", f"all_{number}", image1=pictures, image2=new).out(0)
+        both = {"images.image0": pictures, "images.image1": new}
+        pictures = graph.node("BatchImagesNode", f"all_{number}", **both).out(0)
         best.append(_ranked(graph, further.out(0), pictures, parts, number))
     chosen = best.pop()
     while best:

@@ -203,7 +203,10 @@ async def test_numbers_of_a_batch_come_as_lists(client):
             "source": {"class_type": "EmptyImage", "inputs": image | {"color": 0}},
             "a": {"class_type": "EmptyImage", "inputs": image | {"color": 255}},
             "b": {"class_type": "EmptyImage", "inputs": image | {"color": 65280}},
-            "edits": {"class_type": "ImageBatch", "inputs": {"image1": ["a", 0], "image2": ["b", 0]}},
+            "edits": {
+                "class_type": "BatchImagesNode",
+                "inputs": {"images.image0": ["a", 0], "images.image1": ["b", 0]},
+            },
             "judge": {
                 "class_type": "ICEditJudgeServer",
                 "inputs": {"url": url, "model": "scores", "timeout": 5.0, "retries": 0, "parallel": 1},

@@ -26,8 +26,11 @@ def person_graph(method="knockout"):
         for index, color in enumerate(COLORS)
     }
     graph["source"] = {"class_type": "EmptyImage", "inputs": size | {"color": 0}}
-    graph["two"] = {"class_type": "ImageBatch", "inputs": {"image1": ["0", 0], "image2": ["1", 0]}}
-    graph["three"] = {"class_type": "ImageBatch", "inputs": {"image1": ["two", 0], "image2": ["2", 0]}}
+    graph["two"] = {"class_type": "BatchImagesNode", "inputs": {"images.image0": ["0", 0], "images.image1": ["1", 0]}}
+    graph["three"] = {
+        "class_type": "BatchImagesNode",
+        "inputs": {"images.image0": ["two", 0], "images.image1": ["2", 0]},
+    }
     graph["judge"] = {"class_type": "ICEditJudgePerson", "inputs": {}}
     graph["rank"] = {
         "class_type": "ICEditRank",
