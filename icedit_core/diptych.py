@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .allowed import check_mask
-from .layout import FITS, GRID, LONGEST, Layout, Point, Size, around, centred, plan
+from .layout import FITS, GRID, LONGEST, Layout, around, centred, plan
 from .pixels import check_image, resize
 
 WHO = "ICEditDiptych"
@@ -50,22 +50,15 @@ def compose(
     if context < 0:
         raise ValueError(f"{WHO}: context {context:g}, but 0 or more is needed. Try 0.5.")
     allowed, notes = check_mask(WHO, image, mask, fit)
-    size = (image.shape[2], image.shape[1])
-    box, corners = _boxes(allowed, size, fit, context, len(image))
-    geometry = plan(box, width, fit)
-    if fit != "around_mask":
-        corners = (centred(size, geometry.box),) * len(image)
-    layout = Layout(image, allowed, corners, *geometry, fit)
+    layout = _lay_out(image, allowed, width, fit, context)
     panel = torch.cat([source_part(layout, i) for i in range(len(image))])
     panel = _pad(panel.movedim(-1, 1), layout).movedim(1, -1)
     repaint = _repaint(layout)
-    notes = [_describe(layout), *notes, *_geometry_notes(layout, box, width), *_value_notes(image)]
-    return Diptych(
-        torch.cat([panel, panel], dim=2).to(image.dtype),
-        torch.cat([torch.zeros_like(repaint), repaint], dim=2),
-        layout,
-        tuple(notes),
-    )
+    notes = [_describe(layout), *notes, *_geometry_notes(layout, width), *_value_notes(image)]
+    if fit == "crop" and not repaint.any():
+        notes.append("None of the mask lies inside the crop: nothing is repainted.")
+    diptych = torch.cat([panel, panel], dim=2).to(image.dtype)
+    return Diptych(diptych, torch.cat([torch.zeros_like(repaint), repaint], dim=2), layout, tuple(notes))
 
 
 def source_part(layout: Layout, index: int) -> Tensor:
@@ -93,14 +86,19 @@ def _repaint(layout: Layout) -> Tensor:
     return F.interpolate(cells, scale_factor=float(GRID), mode="nearest")[:, 0]
 
 
-def _boxes(mask: Tensor | None, size: Size, fit: str, context: float, count: int) -> tuple[Size, tuple[Point, ...]]:
-    if fit != "around_mask" or mask is None:
-        return size, ((0, 0),) * count
-    bounds = []
-    for one in mask:
-        rows, columns = one.amax(1).nonzero(), one.amax(0).nonzero()
-        bounds.append((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
-    return around(bounds, size, context)
+def _lay_out(image: Tensor, mask: Tensor | None, width: int, fit: str, context: float) -> Layout:
+    size = (image.shape[2], image.shape[1])
+    if fit == "around_mask" and mask is not None:
+        box, corners = around([_bounds(one) for one in mask], size, context)
+        return Layout(image, mask, corners, *plan(box, width, fit), fit)
+    geometry = plan(size, width, fit)
+    return Layout(image, mask, (centred(size, geometry.box),) * len(image), *geometry, fit)
+
+
+def _bounds(mask: Tensor) -> tuple[int, int, int, int]:
+    """What a mask (H, W) covers: x0, y0, x1, y1 in px, ends excluded."""
+    rows, columns = mask.amax(1).nonzero(), mask.amax(0).nonzero()
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _describe(layout: Layout) -> str:
@@ -109,14 +107,16 @@ def _describe(layout: Layout) -> str:
     return f"Source {w}x{h} px{taken} -> panel {pw}x{ph} px, diptych {2 * pw}x{ph} px ({layout.fit})."
 
 
-def _geometry_notes(layout: Layout, asked: Size, width: int) -> list[str]:
+def _geometry_notes(layout: Layout, width: int) -> list[str]:
     notes = []
+    shown_width, shown_height = layout.box if layout.fit == "around_mask" else layout.size
+    if shown_height > LONGEST * shown_width:
+        notes.append(f"Very tall: the panel is limited to {LONGEST} x width = {LONGEST * width} px.")
     across, down = (inner / box for inner, box in zip(layout.inner, layout.box, strict=True))
     stretch = max(across, down) / min(across, down) - 1
-    if asked[1] > LONGEST * asked[0]:
-        notes.append(f"Very tall: the panel is limited to {LONGEST} x width = {LONGEST * width} px.")
     if stretch > 0.05:
-        notes.append(f"The panel's aspect is {100 * stretch:.0f} % off the source's; fit 'pad' keeps it.")
+        remedy = "" if layout.fit == "pad" else "; fit 'pad' keeps it"
+        notes.append(f"The panel's aspect is {100 * stretch:.0f} % off the source's{remedy}.")
     return notes
 
 

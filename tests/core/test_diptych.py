@@ -147,6 +147,11 @@ def test_notes_name_sizes_and_limits():
     assert len(compose(image(64, 64), 64).notes) == 1
 
 
+def test_a_mask_outside_the_crop_is_mentioned():
+    made = compose(image(64, 58), 64, "crop", box_mask(64, 58, 0, 0, 64, 4))
+    assert not made.mask.any() and any("inside the crop" in note for note in made.notes)
+
+
 def test_slight_overshoot_is_clamped_for_the_model_with_a_note():
     source = image(64, 64) * 1.1 - 0.05
     made = compose(source, 64)
