@@ -60,9 +60,23 @@ async def test_the_box_gives_what_its_parts_and_a_ksampler_give(client, server):
     assert np.array_equal(await graphs.picture(client, result), await stock(client, 122))
 
 
+class BreaksOff(web.Response):
+    """Headers, and then nothing more."""
+
+    async def prepare(self, request):
+        writer = await super().prepare(request)
+        request.transport.close()
+        return writer
+
+
+async def breaks_off(number, body):
+    return BreaksOff(text="{" * 500)
+
+
 FAULTS = {
     "busy": (is_busy, "answered 500: out of memory"),
     "silent": (never, "gave no answer within 3 s"),
+    "closing": (breaks_off, "cannot be reached or broke off"),
     "garbage": (lambda *_: _text("<html>"), "no chat completion"),
     "half": (lambda *_: _text('{"choices": [{"mess'), "no chat completion"),
     "no pictures": (lambda *_: _text("image input is not supported", 400), "refused with 400: image input"),
