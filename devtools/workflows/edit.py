@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..canvas import Group, Link, Node, Workflow
 
-NOISE_MASK = False
+NOISE_MASK = True  # the same successes on the demo and a smaller error outside the edit: benchmarks/demo_model.md
 
 
 def edit_workflow(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from torch import Tensor
 
-from ..ranking import TIE, Duel
+from ..ranking import TIE, Duel, together
 from .judge import Answer, Judge
 
 QUESTION = (
@@ -21,7 +20,8 @@ QUESTION = (
 """The criteria of the published early filter. Source: ICEdit, arXiv 2504.20690, section 3.4."""
 
 MOST_TOKENS = 8
-ASKS = 2  # an answer that cannot be read is asked for once more
+REMINDER = "\nAnswer with one character, 1 or 2, and nothing else."
+"""Added when an answer could not be read, so that the second question is not the first one again."""
 
 
 async def compare(
@@ -45,7 +45,7 @@ async def compare(
     question = QUESTION.format(instruction=instruction)
     orders = [(first, second), (second, first)] if both_orders else [(first, second)]
     asked = [_preference(judge, [source, candidates[a], candidates[b]], question) for a, b in orders]
-    replies = await asyncio.gather(*asked)
+    replies = await together(asked)
     shares = [p if order[0] == first else 1 - p for order, (p, _, _) in zip(orders, replies, strict=True)]
     notes = [note for _, _, note in replies if note]
     if both_orders and (shares[0] - TIE) * (shares[1] - TIE) < 0 and not notes:
@@ -58,8 +58,8 @@ async def compare(
 async def _preference(judge: Judge, pictures: list[Tensor], question: str) -> tuple[float, str, str]:
     """(how surely the first edit is better, the reply, a note when it could not be read)."""
     answer = Answer("")
-    for _ in range(ASKS):
-        answer = await judge.ask(pictures, question, MOST_TOKENS)
+    for ask in (question, question + REMINDER):
+        answer = await judge.ask(pictures, ask, MOST_TOKENS)
         p_first = read(answer)
         if p_first is not None:
             return p_first, answer.text.strip(), ""

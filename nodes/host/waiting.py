@@ -7,6 +7,7 @@ from typing import Any
 import comfy.model_management
 
 EVERY = 0.1  # seconds between looks at the interrupt button
+GRACE = 1.0  # seconds for what was cancelled to clean up
 
 
 async def cancellable(work: Coroutine[Any, Any, Any]) -> Any:
@@ -18,4 +19,6 @@ async def cancellable(work: Coroutine[Any, Any, Any]) -> Any:
             comfy.model_management.throw_exception_if_processing_interrupted()
         return task.result()
     finally:
-        task.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=GRACE)

@@ -17,7 +17,7 @@ from icedit_core import rank_images
 from icedit_core.judges import Answer, JudgeUnavailable
 from icedit_core.judges import server as judge_server
 from icedit_core.judges.memory import RememberingJudge
-from icedit_core.judges.pair import QUESTION, compare, read
+from icedit_core.judges.pair import QUESTION, REMINDER, compare, read
 from icedit_core.judges.server import ServerJudge
 
 SOURCE = torch.zeros(4, 4, 3)
@@ -90,8 +90,9 @@ def test_an_unreadable_answer_is_asked_once_more_then_a_tie():
     recovers = Scripted(["hm", "1"])
     assert duel(recovers, both_orders=False).p_first == 1.0 and len(recovers.seen) == 2
     mumbles = Scripted(["hm"])
-    result = duel(mumbles, both_orders=False)
+    result = duel(RememberingJudge(mumbles, OrderedDict()), both_orders=False)
     assert result.tie and len(mumbles.seen) == 2 and "'hm' twice instead of 1 or 2" in result.notes[0]
+    assert mumbles.seen[1][1] == mumbles.seen[0][1] + REMINDER
 
 
 def test_verdicts_are_remembered_by_picture_words_and_judge():
