@@ -27,6 +27,9 @@ SIDE = 256  # px of one picture in the grid
 THUMBNAILS = {
     "icedit_demo": "made by the demo model",
     "icedit_flux_fill": "made by the demo model; FLUX.1 Fill was not run",
+    "icedit_early_filter_demo": "made by the demo model",
+    "icedit_early_filter": "made by the demo model; FLUX.1 Fill was not run",
+    "best_of_any_editor": "made by the demo model; FLUX.1 Kontext was not run",
 }
 
 Pair = tuple[Image.Image, Image.Image, str]
