@@ -29,8 +29,8 @@ def _head(result: dict) -> str:
 
 {result["scenes"]} unseen scenes of the {tasks}, which the demo model fails at most (elsewhere there is little to
 choose), {result["seeds"]} seeds each, n = {result["steps"]} steps of {result["sampler"]} on the published pipeline's
-sigmas, {result["panel"]} px panels. All seeds succeed in {result["scenes_always"]:.0%} of the scenes, none in
-{result["scenes_never"]:.0%}; only in the remaining {result["scenes_sometimes"]:.0%} can a choice change anything.
+sigmas, no noise_mask, {result["panel"]} px panels. All seeds succeed in {result["scenes_always"]:.1%} of the scenes,
+none in {result["scenes_never"]:.1%}; only in the other {result["scenes_sometimes"]:.1%} can a choice change anything.
 
 M candidates take m steps each, a judge picks one by its preview (the x0 estimate of step m, decoded), it alone goes on:
 NFE = n + (M - 1) m; the paper starts the winner again, n + M m. Success is the demo scenes' check on the finished right
