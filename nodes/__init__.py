@@ -19,6 +19,7 @@ MODULES = (
     "viescore",
     "judge_person",
     "best_of",
+    "keep_best",
 )
 
 

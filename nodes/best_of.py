@@ -99,6 +99,16 @@ class ICEditBestOf(io.ComfyNode):
                     tooltip="Above 0, with method score: sample and judge one candidate after the other, and stop at "
                     "the first whose overall score reaches this; 0 samples all.",
                 ),
+                io.Int.Input(
+                    "drop_after",
+                    default=0,
+                    min=0,
+                    max=9999,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Above 0, and fewer than early_steps: judge after so many steps too, and take only the "
+                    "better half to early_steps. Saves steps, costs a second round of judging. One picture at a time.",
+                ),
                 IceditLayout.Input(
                     "layout",
                     optional=True,
@@ -120,15 +130,20 @@ class ICEditBestOf(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, count, vae, source, judge, instruction, method, both_orders, good_enough, layout=None, **plan
+        cls, count, vae, source, judge, instruction, method, both_orders, good_enough, drop_after=0, layout=None, **plan
     ) -> io.NodeOutput:
+        if drop_after and (good_enough or not drop_after < plan["early_steps"]):
+            raise ValueError(
+                f"ICEdit Best Of: drop_after is {drop_after} with early_steps {plan['early_steps']} and good_enough "
+                f"{good_enough:g}, but it must be below early_steps, and good_enough 0. Change one of them."
+            )
         if good_enough and method != SCORE:
             raise ValueError(
                 f"ICEdit Best Of: good_enough is {good_enough:g} with method {method}, but only {SCORE} gives numbers "
                 f"to compare with. Choose method {SCORE}, or set good_enough to 0."
             )
         parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders)
-        done = best_of.expand(plan, parts, good_enough, count)
+        done = best_of.expand(plan, parts, good_enough, drop_after, count)
         return io.NodeOutput(*done.outputs, expand=done.graph)
 
 

@@ -33,7 +33,7 @@ class Expansion(NamedTuple):
     outputs: tuple[Link, ...]
 
 
-def expand(plan: dict[str, Any], parts: Parts, good_enough: float, count: int) -> Expansion:
+def expand(plan: dict[str, Any], parts: Parts, good_enough: float, drop_after: int, count: int) -> Expansion:
     """Candidates, judge and finish as a graph.
 
     Args:
@@ -41,7 +41,10 @@ def expand(plan: dict[str, Any], parts: Parts, good_enough: float, count: int) -
         good_enough: 0 to sample all candidates at once and rank them; otherwise one after the other, until the best
             one's score reaches this. All rounds are laid out from the start and run only when asked for: the host
             would drop what later rounds have sampled if it did not know them before a queued-again graph runs.
+        drop_after: above 0, judge after so many steps too, and take only the better half to `early_steps`.
     """
+    if drop_after:
+        return _halved(plan, parts, drop_after, count)
     graph = GraphBuilder()
     candidates = graph.node("ICEditCandidates", "candidates", **plan, count=1 if good_enough else count)
     pictures = _pictures(graph, "previews", candidates.out(1), parts)
@@ -61,11 +64,29 @@ def expand(plan: dict[str, Any], parts: Parts, good_enough: float, count: int) -
     return _finished(graph, chosen, parts)
 
 
+def _halved(plan: dict[str, Any], parts: Parts, drop_after: int, count: int) -> Expansion:
+    """Two rounds: all candidates a little way, the better half further."""
+    graph = GraphBuilder()
+    first = graph.node("ICEditCandidates", "candidates", **plan | {"early_steps": drop_after, "count": count})
+    seen = _ranked(graph, first.out(0), _pictures(graph, "previews", first.out(1), parts), parts, 1)
+    kept = graph.node(
+        "ICEditKeepBest",
+        "kept",
+        candidates=first.out(0),
+        ranking=seen["ranking"],
+        keep=-(-count // 2),
+        early_steps=plan["early_steps"],
+    )
+    chosen = _ranked(graph, kept.out(0), _pictures(graph, "previews_2", kept.out(1), parts), parts, 2)
+    return _finished(graph, chosen, parts)
+
+
 def more(candidates: sampling.Candidates, count: int) -> tuple[sampling.Candidates, sampling.Candidates]:
     """(with `count` further seeds, these alone), sampled as the others were, one at a time."""
     seed = (candidates.seeds[-1] + 1) % SEED_RANGE
     new = sampling.begin(candidates.recipe, seed, count, candidates.early)
-    joined = {name: getattr(candidates, name) + getattr(new, name) for name in ("seeds", "states", "previews")}
+    added = ("seeds", "states", "previews", "spent")
+    joined = {name: getattr(candidates, name) + getattr(new, name) for name in added}
     return candidates._replace(**joined), new
 
 

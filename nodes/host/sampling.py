@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...icedit_core.candidates import SEAMLESS, SEEDLESS, check_steps, seeds, steps_taken
+from ...icedit_core.candidates import SEAMLESS, SEEDLESS, check_steps, seeds
 
 PREVIEW_SIDE = 512  # px of the whole preview grid
 SAMPLERS = comfy.samplers.KSampler.SAMPLERS
@@ -36,7 +36,7 @@ class Candidates(NamedTuple):
     """Candidates stopped after `early` steps. A tuple of plain values, so that the host's cache counts its tensors.
 
     states: per candidate the sampler's own latent, (B, ...); previews: per candidate the estimate of the finished
-    latent, (B, ...), in the VAE's scale; seeds: one each.
+    latent, (B, ...), in the VAE's scale; seeds: one each; spent: sampler steps taken for all of this so far.
     """
 
     recipe: Recipe
@@ -44,6 +44,7 @@ class Candidates(NamedTuple):
     seeds: tuple[int, ...]
     states: tuple[Tensor, ...]
     previews: tuple[Tensor, ...]
+    spent: int
 
 
 def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> Candidates:
@@ -65,12 +66,48 @@ def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> 
     for start in range(0, count, group):
         chosen = all_seeds[start : start + group]
         noise = torch.cat([_noise(recipe, image, one) for one in chosen])
-        part = _Stop(early)
+        part = _Steps(stop=early)
         images = image.repeat(len(chosen), *[1] * (image.ndim - 1))
         _run(recipe, noise, images, part, chosen[0], show.at(start, len(image)))
         states += part.state.cpu().split(len(image))
         previews += recipe.model.model.process_latent_out(show.last).cpu().float().split(len(image))
-    return Candidates(recipe, early, all_seeds, tuple(states), tuple(previews))
+    return Candidates(recipe, early, all_seeds, tuple(states), tuple(previews), count * early)
+
+
+def advance(candidates: Candidates, kept: tuple[int, ...], early: int) -> Candidates:
+    """Take some candidates further; the others are dropped.
+
+    Args:
+        kept: their indices; the first becomes candidate 0.
+        early: how many of the recipe's steps they have taken then.
+    Raises:
+        ValueError: several images, an index out of range, or steps that lie behind or beyond.
+    """
+    recipe, image = candidates.recipe, _image(candidates.recipe)
+    if len(image) != 1:
+        raise ValueError(
+            f"ICEdit Keep Best: the latent holds {len(image)} images, each with an order of its own, but one is "
+            "needed. Edit one picture at a time."
+        )
+    for index in kept:
+        _check_choice((index,), 1, len(candidates.seeds))
+    if not candidates.early < early < recipe.steps:
+        raise ValueError(
+            f"ICEdit Keep Best: {early} early steps, but the candidates have taken {candidates.early} of "
+            f"{recipe.steps}, so {candidates.early + 1} to {recipe.steps - 1} are needed."
+        )
+    start = candidates.early if recipe.sampler in SEAMLESS else 0
+    show = _Grid(recipe.model, len(kept), early - start, start)
+    states, previews = [], []
+    for place, index in enumerate(kept):
+        seed = candidates.seeds[index]
+        part = _Steps(start, early, candidates.states[index] if start else None)
+        _run(recipe, _noise(recipe, image, seed), image, part, seed, show.at(place, 1))
+        states.append(part.state.cpu())
+        previews.append(recipe.model.model.process_latent_out(show.last).cpu().float())
+    taken = tuple(candidates.seeds[index] for index in kept)
+    spent = candidates.spent + len(kept) * (early - start)
+    return Candidates(recipe, early, taken, tuple(states), tuple(previews), spent)
 
 
 def finish(candidates: Candidates, choice: tuple[int, ...], restart: bool = False) -> tuple[dict[str, Any], str]:
@@ -95,7 +132,7 @@ def finish(candidates: Candidates, choice: tuple[int, ...], restart: bool = Fals
     for indices in rounds:
         noises = [_noise(recipe, image, candidates.seeds[index])[row] for row, index in enumerate(indices)]
         state = torch.stack([candidates.states[index][row] for row, index in enumerate(indices)])
-        part = _Whole() if anew else _Resume(candidates.early, state)
+        part = _Steps() if anew else _Steps(candidates.early, state=state)
         result = _run(recipe, torch.stack(noises), image, part, candidates.seeds[indices[0]], callback)
         done |= {row: result[row] for row, index in enumerate(indices) if choice[row] == index}
     samples = torch.stack([done[row] for row in range(len(choice))])
@@ -104,9 +141,9 @@ def finish(candidates: Candidates, choice: tuple[int, ...], restart: bool = Fals
 
 
 def _report(candidates: Candidates, choice: tuple[int, ...], restart: bool, anew: bool) -> str:
-    steps, early, count = candidates.recipe.steps, candidates.early, len(candidates.seeds)
+    steps = candidates.spent + candidates.recipe.steps - (0 if anew else candidates.early)
     picked = ", ".join(f"candidate {index} (seed {candidates.seeds[index]})" for index in choice)
-    text = f"Finished {picked}: {steps_taken(steps, early, count, anew)} sampler steps in all"
+    text = f"Finished {picked}: {steps} sampler steps in all"
     if anew and not restart:
         text += f"; {candidates.recipe.sampler} cannot go on from the middle, so it was started again"
     return text + "."
@@ -134,36 +171,30 @@ def _noise(recipe: Recipe, image: Tensor, seed: int) -> Tensor:
     return comfy.sample.prepare_noise(image, seed, recipe.latent.get("batch_index"))
 
 
-class _Whole:
-    """All steps, as the host's sampler takes them."""
+class _Steps:
+    """A stretch of the sampler's steps, from a latent of its own that no scaling has touched.
 
-    def __call__(self, sample: Callable, model, x: Tensor, sigmas: Tensor, callback: Callable, **options) -> Tensor:
-        return sample(model, x, sigmas, callback=callback, **options)
+    The host gives noise, image and mask as they were at the start, whatever the stretch.
 
+    Args:
+        start, stop: the first step, and the one after the last; None for all.
+        state: the sampler's latent before `start`; None for the noise that the host has made.
+    After the run `state` is the latent that was reached.
+    """
 
-class _Stop:
-    """The first steps only; keeps the sampler's own latent, which no scaling has touched."""
-
-    def __init__(self, early: int):
-        self.early = early
-        self.state: Tensor
-
-    def __call__(self, sample: Callable, model, x: Tensor, sigmas: Tensor, callback: Callable, **options) -> Tensor:
-        self.state = sample(model, x, sigmas[: self.early + 1].clone(), callback=callback, **options)
-        return self.state
-
-
-class _Resume:
-    """The remaining steps from a kept latent; noise, image and mask are given as they were at the start."""
-
-    def __init__(self, early: int, state: Tensor):
-        self.early, self.state = early, state
+    def __init__(self, start: int = 0, stop: int | None = None, state: Tensor | None = None):
+        self.start, self.stop, self.state = start, stop, state
 
     def __call__(self, sample: Callable, model, x: Tensor, sigmas: Tensor, callback: Callable, **options) -> Tensor:
         def shifted(info):
-            callback({**info, "i": info["i"] + self.early})
+            callback({**info, "i": info["i"] + self.start})
 
-        return sample(model, self.state.to(x), sigmas[self.early :].clone(), callback=shifted, **options)
+        # All steps get the host's own tensor: uni_pc writes into it, and the host reads that afterwards.
+        whole = self.start == 0 and self.stop is None
+        chosen = sigmas if whole else sigmas[self.start : None if self.stop is None else self.stop + 1].clone()
+        begin = x if self.state is None else self.state.to(x)
+        self.state = sample(model, begin, chosen, callback=shifted, **options)
+        return self.state
 
 
 def _run(recipe: Recipe, noise: Tensor, image: Tensor, part: Callable, seed: int, callback: Callable) -> Tensor:
@@ -200,10 +231,10 @@ def _run(recipe: Recipe, noise: Tensor, image: Tensor, part: Callable, seed: int
 class _Grid:
     """Progress over all candidates, with a picture of all of them so far where previews are on."""
 
-    def __init__(self, model, count: int, early: int):
+    def __init__(self, model, count: int, early: int, first: int = 0):
         self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
         self.bar = comfy.utils.ProgressBar(count * early)
-        self.count, self.early = count, early
+        self.count, self.early, self.first = count, early, first
         self.pictures: dict[int, Image.Image] = {}
         self.last: Tensor
 
@@ -215,7 +246,7 @@ class _Grid:
             if self.previewer:
                 for row in range(0, len(x0), size):
                     self.pictures[start + row // size] = self.previewer.decode_latent_to_preview(x0[row : row + 1])
-            done = start * self.early + (step + 1) * (len(x0) // size)
+            done = start * self.early + (step + 1 - self.first) * (len(x0) // size)
             preview = ("JPEG", self._picture(), PREVIEW_SIDE) if self.pictures else None
             self.bar.update_absolute(done, self.count * self.early, preview)
 

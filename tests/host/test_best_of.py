@@ -203,6 +203,26 @@ async def test_a_judge_that_was_set_right_finds_all_rounds(client, server):
     assert sampled(server) == before + 2 and len(calls) == 8
 
 
+async def test_the_worse_half_is_dropped_after_fewer_steps(client, server):
+    async def likes_the_last(number, body):
+        return "2"
+
+    async with judge_server(likes_the_last) as (url, calls):
+        graph = box(url, seed=230, drop_after=1)
+        result = await client.run(graph, timeout=200)
+        assert len(calls) == 3, "three candidates, then the two that were kept"
+        assert (await client.run(graph, timeout=200)).cached
+        assert len(calls) == 3
+    # Round one ends 2, 1, 0; of these two the last but one wins, which is seed 231.
+    assert np.array_equal(await graphs.picture(client, result), await stock(client, 231))
+
+
+async def test_dropping_that_cannot_be_is_refused(client):
+    graph = box("http://127.0.0.1:9/v1", seed=240, drop_after=2)
+    with pytest.raises(ExecutionFailed, match="drop_after is 2 with early_steps 2.*must be below early_steps"):
+        await client.run(graph, timeout=60)
+
+
 async def test_a_threshold_without_scores_is_refused(client):
     graph = box("http://127.0.0.1:9/v1", seed=190, good_enough=7.0)
     with pytest.raises(ExecutionFailed, match="good_enough is 7 with method knockout.*Choose method score"):

@@ -88,6 +88,33 @@ def test_each_image_of_a_batch_may_have_its_own_winner(setup, sampler):
     assert torch.equal(samples[1], stock(one, 40)[1])
 
 
+@pytest.mark.parametrize("sampler", ["euler", "heun", "ddim", "dpmpp_2m"])
+def test_the_better_half_taken_further_still_ends_as_the_stock_sampler(setup, sampler):
+    sampling, _ = setup
+    one = recipe(setup, sampler, mask=True)
+    with torch.no_grad():
+        kept = sampling.advance(sampling.begin(one, 40, 4, 2), (3, 1), 5)
+        direct = sampling.begin(one, 43, 1, 5)
+        latent, report = sampling.finish(kept, (1,))
+    assert kept.seeds == (43, 41)
+    assert torch.equal(kept.previews[0], direct.previews[0])
+    assert torch.equal(latent["samples"], stock(one, 41))
+    steps = 4 * 2 + 2 * 3 + STEPS - 5 if sampler != "dpmpp_2m" else 4 * 2 + 2 * 5 + STEPS
+    assert f"seed 41): {steps} sampler steps" in report
+
+
+@pytest.mark.parametrize(
+    ("images", "kept", "early", "words"),
+    [(2, (0,), 5, "holds 2 images"), (1, (0,), 3, "have taken 3 of 7, so 4 to 6"), (1, (4,), 5, "index from 0 to 2")],
+)
+def test_what_cannot_be_taken_further_is_refused(setup, images, kept, early, words):
+    sampling, _ = setup
+    with torch.no_grad():
+        candidates = sampling.begin(recipe(setup, images=images), 40, 3, EARLY)
+        with pytest.raises(ValueError, match=words):
+            sampling.advance(candidates, kept, early)
+
+
 def test_candidates_in_one_batch_differ_by_rounding_only(setup):
     one = recipe(setup, mask=True)
     alone, _, _ = run(setup, one, (0,))
