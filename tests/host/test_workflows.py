@@ -246,7 +246,7 @@ async def test_an_instruction_in_another_script_is_warned_about(client, demo):
 @pytest.mark.parametrize("size", [(1024, 512), (1024, 1360), (2048, 1024), (128, 64), (1024, 16)])
 @pytest.mark.parametrize("steps", [4, 28, 50])
 def test_sigmas_are_the_published_pipelines(pack, size, steps):
-    """s = linspace(1, 1/n, n), shifted by the number of image tokens (METHODS: the published pipeline)."""
+    """s = linspace(1, 1/n, n), shifted by the number of image tokens, as FluxFillPipeline does it."""
     import comfy.samplers
     from comfy_extras.nodes_model_advanced import ModelSamplingFlux
 
