@@ -143,7 +143,7 @@ def test_what_cannot_be_ranked_is_refused(sources, edits, words, error):
 async def serving(handler):
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/v1/chat/completions", handler)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

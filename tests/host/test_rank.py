@@ -28,7 +28,7 @@ async def judge_server(answer):
 
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/v1/chat/completions", handler)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -117,9 +117,25 @@ async def test_a_failed_judge_keeps_the_candidates_and_remembers_its_answers(cli
     assert "best is candidate 0" in result.text("rank")
 
 
-async def test_a_waiting_judge_is_cancelled_within_a_second(client):
-    async with judge_server(never) as (url, calls):
-        running = asyncio.ensure_future(client.run(filter_graph(url, seed=40), timeout=200))
+async def drips(number, body):
+    """Begins an answer and never ends it."""
+
+    class Dripping(web.Response):
+        async def prepare(self, request):
+            reply = web.StreamResponse(headers={"Content-Length": "1000"})
+            await reply.prepare(request)
+            await reply.write(b'{"choices": [')
+            await asyncio.sleep(120)
+
+    return Dripping()
+
+
+@pytest.mark.parametrize("fault", [never, is_busy, drips], ids=["silent", "between two tries", "half an answer"])
+async def test_a_waiting_judge_is_cancelled_within_a_second(client, fault):
+    async with judge_server(fault) as (url, calls):
+        graph = filter_graph(url, seed=40)
+        graph["judge"]["inputs"] |= {"retries": 10, "timeout": 60.0}
+        running = asyncio.ensure_future(client.run(graph, timeout=200))
         while not calls:
             assert not running.done(), running
             await asyncio.sleep(0.05)
