@@ -4,13 +4,9 @@ import torch
 from comfy_api.latest import io
 
 from ..icedit_core.ranking import METHODS, SCORE
-from .host import best_of, sampling
+from .host import best_of
 from .host.report import say
-
-IceditCandidates = io.Custom("ICEDIT_CANDIDATES")
-IceditJudge = io.Custom("ICEDIT_JUDGE")
-IceditLayout = io.Custom("ICEDIT_LAYOUT")
-IceditRanking = io.Custom("ICEDIT_RANKING")
+from .host.schema import IceditCandidates, IceditJudge, IceditLayout, IceditRanking, candidate_inputs
 
 # The box passes its links on instead of values, so that the host knows its parts again in the next run; and it expands
 # before anything that it needs is run, since the host drops results that a run has not asked for by then.
@@ -28,48 +24,7 @@ class ICEditBestOf(io.ComfyNode):
             "Candidates, Rank and Finish in one box, for any editing model. Put it where the KSampler was.",
             search_aliases=["best of n", "early filter", "ksampler", "seeds"],
             inputs=[
-                io.Model.Input("model", **LINK, tooltip="As for a KSampler."),
-                io.Conditioning.Input("positive", **LINK, tooltip="As for a KSampler."),
-                io.Conditioning.Input("negative", **LINK, tooltip="As for a KSampler; not used at cfg 1."),
-                io.Latent.Input("latent_image", **LINK, tooltip="As for a KSampler."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Seed of the first candidate; the next ones take seed + 1, seed + 2, ...",
-                ),
-                io.Int.Input("count", default=6, min=1, max=64, tooltip="How many candidates, at most. Published: 6."),
-                io.Int.Input("steps", default=28, min=2, max=10000, tooltip="Steps of a whole sampling."),
-                io.Int.Input(
-                    "early_steps",
-                    default=10,
-                    min=1,
-                    max=9999,
-                    tooltip="Steps that every candidate takes, fewer than steps. Published: 10 of 50; 4 also help.",
-                ),
-                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, tooltip="As for a KSampler; FLUX: 1."),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=sampling.SAMPLERS,
-                    default="euler",
-                    tooltip="As for ICEdit Candidates: euler, heun, dpm_2 and ddim go on where a candidate stopped.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.SCHEDULERS,
-                    default="simple",
-                    tooltip="As for a KSampler; FLUX: simple.",
-                ),
-                io.Int.Input(
-                    "batch",
-                    default=1,
-                    min=1,
-                    max=64,
-                    advanced=True,
-                    tooltip="Candidates in one model call, as for ICEdit Candidates. Not used with good_enough.",
-                ),
+                *candidate_inputs(**LINK),
                 io.Vae.Input("vae", **LINK, tooltip="Decodes the candidates for the judge, and the result."),
                 io.Image.Input("source", **LINK, tooltip="The picture before the edit; the judge compares with it."),
                 IceditJudge.Input("judge", **LINK, tooltip="Who chooses."),

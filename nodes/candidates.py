@@ -3,12 +3,9 @@
 import torch
 from comfy_api.latest import io
 
-from ..icedit_core.candidates import SEAMLESS
 from .host import sampling
 from .host.report import say
-
-IceditCandidates = io.Custom("ICEDIT_CANDIDATES")
-IceditRanking = io.Custom("ICEDIT_RANKING")
+from .host.schema import IceditCandidates, IceditRanking, candidate_inputs
 
 
 class ICEditCandidates(io.ComfyNode):
@@ -21,54 +18,7 @@ class ICEditCandidates(io.ComfyNode):
             description="Sample several seeds for a few early steps and keep where each one stopped. Look at the "
             "previews, then let ICEdit Finish sample only the best one to the end.",
             search_aliases=["early filter", "best of n", "seeds", "ksampler"],
-            inputs=[
-                io.Model.Input("model", tooltip="As for a KSampler."),
-                io.Conditioning.Input("positive", tooltip="As for a KSampler."),
-                io.Conditioning.Input("negative", tooltip="As for a KSampler; not used at cfg 1."),
-                io.Latent.Input(
-                    "latent_image", tooltip="As for a KSampler; one image, or several with candidates each."
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Seed of the first candidate; the next ones take seed + 1, seed + 2, ...",
-                ),
-                io.Int.Input("count", default=6, min=1, max=64, tooltip="How many candidates. Published: 6."),
-                io.Int.Input("steps", default=28, min=2, max=10000, tooltip="Steps of a whole sampling."),
-                io.Int.Input(
-                    "early_steps",
-                    default=10,
-                    min=1,
-                    max=9999,
-                    tooltip="Steps that every candidate takes, fewer than steps. Published: 10 of 50; 4 also help.",
-                ),
-                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, tooltip="As for a KSampler; FLUX: 1."),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=sampling.SAMPLERS,
-                    default="euler",
-                    tooltip=f"{', '.join(sorted(SEAMLESS))} go on where the candidate stopped; with any other "
-                    "the chosen seed is sampled again from its first step.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.SCHEDULERS,
-                    default="simple",
-                    tooltip="As for a KSampler; FLUX: simple.",
-                ),
-                io.Int.Input(
-                    "batch",
-                    default=1,
-                    min=1,
-                    max=64,
-                    advanced=True,
-                    tooltip="Candidates in one model call. 1: the bits that each seed has alone. More: faster on a "
-                    "GPU, more memory, results differ by rounding.",
-                ),
-            ],
+            inputs=candidate_inputs(),
             outputs=[
                 IceditCandidates.Output(display_name="candidates", tooltip="For ICEdit Finish."),
                 io.Latent.Output(

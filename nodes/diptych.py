@@ -5,8 +5,7 @@ from comfy_api.latest import io
 from ..icedit_core import diptych as core
 from ..icedit_core.layout import FITS, GRID, LONGEST
 from .host.report import say
-
-IceditLayout = io.Custom("ICEDIT_LAYOUT")
+from .host.schema import IceditLayout
 
 
 class ICEditDiptych(io.ComfyNode):

@@ -3,8 +3,7 @@
 from comfy_api.latest import io
 
 from .host.judge_host import HostJudge
-
-IceditJudge = io.Custom("ICEDIT_JUDGE")
+from .host.schema import IceditJudge
 
 
 class ICEditJudgeHost(io.ComfyNode):

@@ -3,8 +3,7 @@
 from comfy_api.latest import io
 
 from .host.person import PersonJudge
-
-IceditJudge = io.Custom("ICEDIT_JUDGE")
+from .host.schema import IceditJudge
 
 
 class ICEditJudgePerson(io.ComfyNode):

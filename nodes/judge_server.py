@@ -3,8 +3,7 @@
 from comfy_api.latest import io
 
 from ..icedit_core.judges.server import HOSTS_VARIABLE, SECRET_PREFIX, ServerJudge
-
-IceditJudge = io.Custom("ICEDIT_JUDGE")
+from .host.schema import IceditJudge
 
 
 class ICEditJudgeServer(io.ComfyNode):

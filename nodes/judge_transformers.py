@@ -3,8 +3,7 @@
 from comfy_api.latest import io
 
 from .host import judge_transformers as hosted
-
-IceditJudge = io.Custom("ICEDIT_JUDGE")
+from .host.schema import IceditJudge
 
 
 class ICEditJudgeTransformers(io.ComfyNode):

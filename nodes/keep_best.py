@@ -5,9 +5,7 @@ from comfy_api.latest import io
 
 from .host import sampling
 from .host.report import say
-
-IceditCandidates = io.Custom("ICEDIT_CANDIDATES")
-IceditRanking = io.Custom("ICEDIT_RANKING")
+from .host.schema import IceditCandidates, IceditRanking
 
 
 class ICEditKeepBest(io.ComfyNode):

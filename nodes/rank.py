@@ -5,10 +5,8 @@ from comfy_api.latest import io
 from ..icedit_core import rank_images
 from ..icedit_core.ranking import METHODS, SCORE
 from .host.report import say
+from .host.schema import IceditJudge, IceditRanking
 from .host.waiting import cancellable
-
-IceditJudge = io.Custom("ICEDIT_JUDGE")
-IceditRanking = io.Custom("ICEDIT_RANKING")
 
 
 class ICEditRank(io.ComfyNode):

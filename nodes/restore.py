@@ -4,8 +4,7 @@ from comfy_api.latest import io
 
 from ..icedit_core import restore as core
 from .host.report import say
-
-IceditLayout = io.Custom("ICEDIT_LAYOUT")
+from .host.schema import IceditLayout
 
 
 class ICEditRestore(io.ComfyNode):

@@ -4,9 +4,8 @@ from comfy_api.latest import io
 
 from ..icedit_core import rank_images
 from .host.report import say
+from .host.schema import IceditJudge
 from .host.waiting import cancellable
-
-IceditJudge = io.Custom("ICEDIT_JUDGE")
 
 
 class ICEditVIEScore(io.ComfyNode):
