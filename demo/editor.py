@@ -69,12 +69,15 @@ def image_ids(h: int, w: int) -> Tensor:
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
 
 
-def condition(masked: Tensor) -> Tensor:
-    """Tokens of the masked diptych's latent (B, 16, H, W) and of the mask (1 on the right), (B, N, 320)."""
-    b, _, h, w = masked.shape
-    mask = torch.zeros(b, 64, h, w, dtype=masked.dtype)
-    mask[..., w // 2 :] = 1
-    return pack(torch.cat([masked, mask], dim=1))
+def condition(masked: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Tokens of the masked latent (B, 16, H, W) and of the mask (B, 1, H, W), (B, N, 320).
+
+    Without a mask the right half is to be painted.
+    """
+    if mask is None:
+        mask = torch.zeros_like(masked[:, :1])
+        mask[..., mask.shape[-1] // 2 :] = 1
+    return pack(torch.cat([masked, mask.expand(-1, 64, -1, -1)], dim=1))
 
 
 def velocity(model, tokens: Tensor, given: Tensor, text: Tensor, t: Tensor, ids: Tensor) -> Tensor:

@@ -1,61 +1,110 @@
-"""A rolling pool of encoded pairs, so that drawing and encoding cost a fraction of a training step."""
+"""A rolling pool of encoded pictures, so that drawing and encoding cost a fraction of a training step."""
 
+import numpy as np
 import scenes
 import torch
 import torch.nn.functional as F
-from autoencoder import TinyAutoencoder, diptychs
+from autoencoder import TinyAutoencoder, diptychs, to_tensor
 from torch import Tensor
 
 CAPACITY = 8192
-EDIT_WEIGHT, LEFT_WEIGHT = 5.0, 0.1
+EDIT_WEIGHT, KEPT_WEIGHT = 5.0, 0.1
 FIRST_SEED = 10_000_000
-SHARES = {"recolour": 0.18, "remove": 0.12, "add": 0.18, "swap": 0.2, "background": 0.2, "style": 0.12}
+SHARES = {"recolour": 0.18, "remove": 0.12, "add": 0.18, "swap": 0.24, "background": 0.18, "style": 0.10}
+CELL = 16  # px of a token's side
+SINGLES = 4  # one edited picture in so many is also kept alone
 
 
 def loss_weight(examples) -> Tensor:
-    """(B, 1, H/8, W/8): low on the left panel, high where the edit changes something."""
+    """(B, 1, H/8, W/8) of a diptych: low on the left panel, high where the edit changes something."""
     changed = torch.stack([torch.from_numpy(scenes.changed_pixels(e.source, e.target)) for e in examples])
     right = 1 + (EDIT_WEIGHT - 1) * F.max_pool2d(changed[:, None].float(), 8)
-    return torch.cat([torch.full_like(right, LEFT_WEIGHT), right], dim=3)
+    return torch.cat([torch.full_like(right, KEPT_WEIGHT), right], dim=3)
 
 
 @torch.no_grad()
-def encode(autoencoder: TinyAutoencoder, examples) -> tuple[Tensor, Tensor]:
+def encode(autoencoder: TinyAutoencoder, pictures: Tensor) -> Tensor:
+    """Latents of (B, 3, H, W) pictures in [0, 1]."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return autoencoder.encode(pictures.contiguous(memory_format=torch.channels_last)).float().contiguous()
+
+
+def encode_pairs(autoencoder: TinyAutoencoder, examples) -> tuple[Tensor, Tensor]:
     """Latents of source|target and of source|grey, each encoded as one diptych as the host does."""
     sources = [e.source for e in examples]
     both = torch.cat([diptychs(sources, [e.target for e in examples]), diptychs(sources, None)])
-    with torch.autocast("cpu", torch.bfloat16):
-        latent = autoencoder.encode(both.contiguous(memory_format=torch.channels_last)).float().contiguous()
-    return tuple(latent.chunk(2))
+    return tuple(encode(autoencoder, both).chunk(2))
+
+
+def boxes(rng: np.random.Generator, count: int, size: int) -> Tensor:
+    """(count, 1, size, size) masks, 1 where a picture is to be painted: all of it, or a box of whole tokens."""
+    mask = torch.zeros(count, 1, size, size)
+    cells = size // CELL
+    for i in range(count):
+        x, y = rng.integers(0, cells, 2)
+        w, h = rng.integers(2, cells + 1, 2)
+        if rng.random() < 0.4:
+            x = y = 0
+            w = h = cells
+        mask[i, :, y * CELL : (y + h) * CELL, x * CELL : (x + w) * CELL] = 1
+    return mask
+
+
+class Ring:
+    """Tensors and objects of one kind, the oldest leave first."""
+
+    def __init__(self, capacity: int):
+        self.capacity, self.filled, self.place = capacity, 0, 0
+        self.rows: list[Tensor] = []
+        self.edits: list[scenes.Edit] = [None] * capacity  # type: ignore[list-item]
+
+    def put(self, edits, *parts: Tensor) -> None:
+        if not self.rows:
+            self.rows = [torch.empty(self.capacity, *part.shape[1:], dtype=part.dtype) for part in parts]
+        at = (torch.arange(len(edits)) + self.place) % self.capacity
+        for row, part in zip(self.rows, parts, strict=True):
+            row[at] = part
+        for i, edit in zip(at.tolist(), edits, strict=True):
+            self.edits[i] = edit
+        self.place = (self.place + len(edits)) % self.capacity
+        self.filled = min(self.capacity, self.filled + len(edits))
+
+    def sample(self, count: int) -> tuple[list[scenes.Edit], list[Tensor]]:
+        chosen = torch.randint(self.filled, (count,))
+        return [self.edits[i] for i in chosen.tolist()], [row[chosen] for row in self.rows]
 
 
 class Pool:
-    """Pairs drawn from the training seeds; the oldest leave first."""
+    """Pairs, and single pictures with a part to be painted, drawn from the training seeds.
 
-    def __init__(self, autoencoder: TinyAutoencoder, tokenizer, drawn: int = 0, first_fill: int = 2048):
-        self.autoencoder, self.tokenizer, self.drawn, self.filled = autoencoder, tokenizer, drawn, 0
-        self.rows: list[Tensor] = []
-        self.tasks = list(SHARES)
-        self.shares = torch.tensor(list(SHARES.values()))
-        while self.filled < first_fill:
+    Rows of `pairs` and of `singles`: latent of the goal, latent of what is given, loss weight, mask, the last two
+    (B, 1, h, w).
+    """
+
+    def __init__(self, autoencoder: TinyAutoencoder, drawn: int = 0, first_fill: int = 2048):
+        self.autoencoder, self.drawn = autoencoder, drawn
+        self.pairs, self.singles = Ring(CAPACITY), Ring(CAPACITY // SINGLES)
+        self.tasks, self.shares = list(SHARES), torch.tensor(list(SHARES.values()))
+        while self.pairs.filled < first_fill:
             self.add(32)
 
     def add(self, count: int) -> None:
-        """Draw, encode and keep `count` new pairs; CAPACITY must be a multiple of it."""
+        """Draw, encode and keep `count` new pairs."""
         seeds = range(FIRST_SEED + self.drawn, FIRST_SEED + self.drawn + count)
         tasks = torch.multinomial(self.shares, count, replacement=True).tolist()
         examples = [scenes.make(seed, task=self.tasks[t]) for seed, t in zip(seeds, tasks, strict=True)]
-        fresh = [*encode(self.autoencoder, examples), loss_weight(examples)]
-        fresh.append(self.tokenizer([e.instruction for e in examples]))
-        if not self.rows:
-            self.rows = [torch.empty(CAPACITY, *part.shape[1:], dtype=part.dtype) for part in fresh]
-        place = self.drawn % CAPACITY if self.filled == CAPACITY else self.filled
-        place = place - place % count
-        for row, part in zip(self.rows, fresh, strict=True):
-            row[place : place + count] = part
-        self.drawn, self.filled = self.drawn + count, max(self.filled, place + count)
+        goal, given = encode_pairs(self.autoencoder, examples)
+        weight = loss_weight(examples)
+        mask = torch.zeros_like(weight)
+        mask[..., mask.shape[-1] // 2 :] = 1
+        self.pairs.put([e.edit for e in examples], goal, given, weight, mask)
+        self._add_singles(examples[::SINGLES])
+        self.drawn += count
 
-    def sample(self, count: int) -> list[Tensor]:
-        """Latents of target and condition, loss weight and words of `count` pairs."""
-        chosen = torch.randint(self.filled, (count,))
-        return [row[chosen] for row in self.rows]
+    def _add_singles(self, examples) -> None:
+        whole = to_tensor([e.target for e in examples])
+        mask = boxes(np.random.default_rng(FIRST_SEED + self.drawn), len(examples), scenes.PANEL)
+        latents = encode(self.autoencoder, torch.cat([whole, torch.lerp(whole, torch.full_like(whole, 0.5), mask)]))
+        cells = mask[:, :, ::8, ::8]
+        weight = torch.lerp(torch.tensor(KEPT_WEIGHT), torch.tensor(2.0), cells)
+        self.singles.put([e.edit for e in examples], *latents.chunk(2), weight, cells)

@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the p
 
 from icedit_core.prompt import IC_TEMPLATE  # noqa: E402
 
-LENGTH = 48  # tokens; the host pads to this through its t5xxl_min_length option
+LENGTH = 52  # tokens; the host pads to this through its t5xxl_min_length option
 VOCABULARY = 32128
 CONFIG = {
     "d_model": TEXT_WIDTH,
@@ -58,14 +58,22 @@ class Tokenizer:
         self._rows = {token: row for row, token in enumerate(self.ids)}
         self.prefix = len(self.t5(IC_TEMPLATE.format(instruction="").rstrip())["input_ids"]) - 1
 
-    def __call__(self, instructions: list[str]) -> Tensor:
+    def fits(self, prompt: str) -> bool:
+        """Is the whole prompt within `LENGTH`?"""
+        return len(self.t5(prompt)["input_ids"]) <= LENGTH
+
+    def in_context(self, wishes: list[str]) -> Tensor:
+        """The published prompt around each, (B, LENGTH) int64 rows."""
+        return self([IC_TEMPLATE.format(instruction=wish) for wish in wishes])
+
+    def __call__(self, prompts: list[str]) -> Tensor:
         """(B, LENGTH) int64 rows.
 
         Raises:
             ValueError: a word that training does not know, or a prompt that is too long.
         """
         rows = []
-        for ids in self.t5([IC_TEMPLATE.format(instruction=i) for i in instructions])["input_ids"]:
+        for ids in self.t5(prompts)["input_ids"]:
             if len(ids) > LENGTH or not self._rows.keys() >= set(ids):
                 raise ValueError(f"demo tokenizer: got tokens {ids}, but up to {LENGTH} known ones are needed.")
             rows.append([self._rows[i] for i in ids] + [self._rows[0]] * (LENGTH - len(ids)))

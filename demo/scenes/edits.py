@@ -1,6 +1,6 @@
 """The six families of edits: what each does to a scene, and how people ask for it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,57 +18,69 @@ from .draw import (
     contrast_is_enough,
     render,
 )
+from .held_out import holds
+from .wordings import HELD_OUT_STYLES, HELD_OUT_WORDS, STYLES, WORDS
 
 TASKS = ("recolour", "remove", "add", "swap", "background", "style")
-
-WORDS = {
-    "recolour": (
-        "make the {old} {new}",
-        "change the {old} to {new}",
-        "turn the {old} {new}",
-        "paint the {old} {new}",
-        "recolor the {old} to {new}",
-        "change the color of the {old} to {new}",
-    ),
-    "remove": (
-        "remove the {old}",
-        "delete the {old}",
-        "erase the {old}",
-        "take away the {old}",
-        "get rid of the {old}",
-    ),
-    "add": (
-        "add {new} in the {cell}",
-        "put {new} in the {cell}",
-        "draw {new} in the {cell}",
-        "place {new} in the {cell} corner",
-        "add {new} to the {cell}",
-    ),
-    "swap": (
-        "replace the {old} with {new}",
-        "swap the {old} for {new}",
-        "turn the {old} into {new}",
-        "change the {old} into {new}",
-    ),
-    "background": (
-        "make the background {new}",
-        "change the background to {new}",
-        "turn the background {new}",
-        "set the background to {new}",
-        "replace the background with {new}",
-    ),
-}
-STYLES = {
-    "grayscale": ("make it black and white", "convert the image to grayscale", "turn the whole picture into grayscale"),
-    "negative": ("invert the colors", "invert the whole image", "turn the picture into a negative"),
-    "sepia": ("make it sepia", "give the image a sepia tone", "turn the picture into an old sepia photo"),
-    "darker": ("make it darker", "darken the whole image", "make the picture much darker"),
-    "brighter": ("make it brighter", "brighten the whole image", "make the picture much brighter"),
-}
 
 
 class Rejected(Exception):
     """This draw gives no clear edit; the caller draws again."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to a scene, free of pixels and of wording.
+
+    `old` and `new` are the shapes before and after, as far as the edit is about one; `style` changes the whole picture;
+    `kind` is the sort of edit inside its family.
+    """
+
+    task: str
+    kind: str
+    before: Scene
+    after: Scene
+    old: Shape | None = None
+    new: Shape | None = None
+    style: str | None = None
+
+    @property
+    def is_held_out(self) -> bool:
+        """Is its combination of colour, shape and task kept out of training?"""
+        shapes = list(self.before.shapes) if self.style else [s for s in (self.old, self.new) if s]
+        return holds(self.task, shapes, self.after.background)
+
+    def source(self, size: int) -> np.ndarray:
+        """(size, size, 3) float32 RGB in [0, 1]."""
+        return render(self.before, size)
+
+    def target(self, size: int) -> np.ndarray:
+        """Like `source`, edited."""
+        image = render(self.after, size)
+        return apply_style(image, self.style) if self.style else image
+
+    def caption(self) -> str:
+        """The target in words."""
+        return caption(self.after) + (f", {self.style}" if self.style else "")
+
+    def words(self) -> dict[str, str]:
+        """What fills the gaps of a wording."""
+        if self.task == "background":
+            return {"new": background_words(self.after.background)}
+        words = {"old": self.old.name} if self.old else {}
+        if self.new:
+            words |= {"cell": self.new.cell, "new": article(self.new.name)}
+            if self.task == "recolour":
+                words["new"] = self.new.colour
+            elif self.kind == "shape":
+                words["new"] = article(self.new.kind)
+        return words
+
+    def instruction(self, rng: np.random.Generator, held_out: bool = False) -> str:
+        """Ask for it in one of the wordings of training, or in one that training never saw."""
+        words, styles = (HELD_OUT_WORDS, HELD_OUT_STYLES) if held_out else (WORDS, STYLES)
+        text = _pick(rng, styles[self.style] if self.style else words[self.task]).format(**self.words())
+        return text[0].upper() + text[1:] if rng.random() < 0.15 else text
 
 
 def _pick(rng: np.random.Generator, options):
@@ -87,6 +99,13 @@ def draw_background(rng: np.random.Generator, pattern: str | None = None, canoni
         return Background(pattern, first, second)
     axis = _pick(rng, ("x", "y", "xy") if pattern == "gradient" else ("x", "y"))
     return Background(pattern, first, second, axis, float(rng.uniform(0.18, 0.26)), float(rng.uniform(0, 0.5)))
+
+
+def background_words(background: Background) -> str:
+    """A new background as an instruction names it, e.g. 'a white to tan gradient'."""
+    if background.pattern == "gradient":
+        return article(background.name)
+    return background.name.replace("striped", "stripes")
 
 
 def _without(names, *taken: str) -> list[str]:
@@ -127,69 +146,57 @@ def apply_style(image: np.ndarray, style: str) -> np.ndarray:
 
 def _recolour(rng, scene):
     old = _pick(rng, scene.shapes)
-    colour = _pick(rng, free_colours(scene))
-    return scene.swapped(old, replace(old, colour=colour)), {"old": old.name, "new": colour}, "colour"
+    new = replace(old, colour=_pick(rng, free_colours(scene)))
+    return Edit("recolour", "colour", scene, scene.swapped(old, new), old, new)
 
 
 def _remove(rng, scene):
     old = _pick(rng, scene.shapes)
-    return scene.without(old), {"old": old.name}, "remove"
+    return Edit("remove", "remove", scene, scene.without(old), old)
 
 
 def _add(rng, scene):
     cell = _pick(rng, _without(CELLS, *(shape.cell for shape in scene.shapes)))
     new = Shape(_pick(rng, SHAPES), _pick(rng, free_colours(scene)), cell, *CELLS[cell], CANONICAL_RADIUS)
-    return scene.with_shape(new), {"new": article(new.name), "cell": cell}, "add"
+    return Edit("add", "add", scene, scene.with_shape(new), None, new)
 
 
 def _swap(rng, scene):
     old = _pick(rng, scene.shapes)
-    kind = _pick(rng, _without(SHAPES, old.kind))
+    new, kind = replace(old, kind=_pick(rng, _without(SHAPES, old.kind))), "shape"
     if rng.random() < 0.5:
-        return scene.swapped(old, replace(old, kind=kind)), {"old": old.name, "new": article(kind)}, "shape"
-    new = replace(old, kind=kind, colour=_pick(rng, free_colours(scene)))
-    return scene.swapped(old, new), {"old": old.name, "new": article(new.name)}, "shape and colour"
+        new, kind = replace(new, colour=_pick(rng, free_colours(scene))), "shape and colour"
+    return Edit("swap", kind, scene, scene.swapped(old, new), old, new)
 
 
 def _background(rng, scene):
-    background = draw_background(rng, _pick(rng, ("plain", "plain", "gradient", "stripes")), canonical=True)
+    background = draw_background(rng, canonical=True)
     if background.first == scene.background.first or not all(
         contrast_is_enough(shape.colour, background) for shape in scene.shapes
     ):
         raise Rejected
-    words = background.name
-    if background.pattern == "gradient":
-        words = article(words)
-    elif background.pattern == "stripes":
-        words = words.replace("striped", "stripes")
-    return replace(scene, background=background), {"new": words}, background.pattern
+    return Edit("background", background.pattern, scene, replace(scene, background=background))
 
 
-_EDITS = {"recolour": _recolour, "remove": _remove, "add": _add, "swap": _swap, "background": _background}
+def _style(rng, scene):
+    style = _pick(rng, STYLES)
+    return Edit("style", style, scene, scene, style=style)
 
 
-def draw_edit(rng: np.random.Generator, task: str, size: int):
-    """One scene and one edit of it, as `apply_edit` gives it."""
-    return apply_edit(rng, draw_scene(rng), task, size)
+_EDITS = {
+    "recolour": _recolour,
+    "remove": _remove,
+    "add": _add,
+    "swap": _swap,
+    "background": _background,
+    "style": _style,
+}
 
 
-def apply_edit(rng: np.random.Generator, scene: Scene, task: str, size: int):
+def draw_edit(rng: np.random.Generator, scene: Scene, task: str) -> Edit:
     """One edit of a scene.
 
-    Returns:
-        source, target: (size, size, 3) float32; instruction; caption of the target; the kind of edit inside its family.
     Raises:
-        Rejected: the draw gives no clear edit.
+        Rejected: the draw gives no edit that words can name clearly.
     """
-    source = render(scene, size)
-    if task == "style":
-        style = _pick(rng, STYLES)
-        instruction, target = _pick(rng, STYLES[style]), apply_style(source, style)
-        described, kind = f"{caption(scene)}, {style}", style
-    else:
-        edited, words, kind = _EDITS[task](rng, scene)
-        instruction, target = _pick(rng, WORDS[task]).format(**words), render(edited, size)
-        described = caption(edited)
-    if rng.random() < 0.15:
-        instruction = instruction[0].upper() + instruction[1:]
-    return source, target, instruction, described, kind
+    return _EDITS[task](rng, scene)

@@ -1,12 +1,21 @@
-"""Every word that an instruction can hold."""
+"""Every word that a prompt of training or measuring can hold."""
 
+from .captions import DIFFERENCES, DIPTYCHS, STYLE_STATES
 from .draw import BACKGROUND_COLOURS, CELLS, SHAPE_COLOURS, SHAPES
-from .edits import STYLES, WORDS
+from .wordings import STYLES, WORDS
 
 
 def vocabulary() -> list[str]:
     """All words, first words of sentences in both cases, sorted."""
-    sentences = [s for wordings in (*WORDS.values(), *STYLES.values()) for s in wordings]
-    names = [*SHAPES, *SHAPE_COLOURS, *BACKGROUND_COLOURS, *CELLS, "a an and to gradient stripes"]
-    words = {word for text in (*sentences, *names) for word in text.split() if "{" not in word}
-    return sorted(words | {s.split()[0].capitalize() for s in sentences})
+    asked = [s for wordings in (*WORDS.values(), *STYLES.values()) for s in wordings]
+    said = [*DIPTYCHS, *(s for states in (*DIFFERENCES.values(), *STYLE_STATES.values()) for s in states)]
+    names = [
+        *SHAPES,
+        *SHAPE_COLOURS,
+        *BACKGROUND_COLOURS,
+        *CELLS,
+        "a an and to gradient stripes striped nothing, on in",
+    ]
+    names += [f"{cell}," for cell in CELLS] + [f"{style}," for style in STYLES] + ["background, background", *STYLES]
+    words = {word for text in (*asked, *said, *names) for word in text.split() if "{" not in word}
+    return sorted(words | {w.strip(",.:") for w in words} | {s.split()[0].capitalize() for s in asked})

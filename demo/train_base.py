@@ -1,10 +1,9 @@
-"""Train the demo's editor and its T5 on synthetic scenes.
+"""Train the demo's base model and its T5 on captioned scenes and captioned pairs; no instruction is shown to it.
 
-    COMFYUI_PATH=... python demo/train_editor.py --state DIR [--minutes 70]
+    COMFYUI_PATH=... python demo/train_base.py --state DIR [--minutes 60]
 
-Needs DIR/autoencoder.pt of train_autoencoder.py. Saves DIR/editor.pt every few minutes and goes on from it.
-The model reads the instruction's tokens alone for most of the time (every eighth step the whole prompt) and the
-whole in-context prompt at the end: T5 always reads the whole prompt.
+Needs DIR/autoencoder.pt of train_autoencoder.py. Saves DIR/base.pt every few minutes and goes on from it.
+Like FLUX.1 Fill it paints a masked part of a picture by a caption, and knows captions of two pictures side by side.
 """
 
 import argparse
@@ -21,14 +20,17 @@ import text
 import torch
 from autoencoder import TinyAutoencoder
 from muon import Muon, set_lr
-from pool import Pool, encode
+from pool import Pool, encode_pairs
+from scenes import captions
 
-log = logging.getLogger("train_editor")
-BATCH, REFRESH = 48, 4
+log = logging.getLogger("train_base")
+BATCH, REFRESH = 48, 2
 MUON_LR, ADAM_LR = 1.5e-3, 1e-3
 EMA = 0.998
-WHOLE_PROMPT_FROM = 0.8  # progress
-SAVE_MINUTES, EVALUATION_STEPS = 4, 10
+SAVE_MINUTES, EVALUATION_STEPS = 5, 10
+# What a step shows, in turn: the in-context prompt's end alone (T5 read all of it), all of it, other captions of
+# pairs, captions of single pictures.
+FORMS = ("short", "pair", "short", "single", "short", "whole", "short", "pair")
 
 
 class Trainer:
@@ -36,7 +38,7 @@ class Trainer:
 
     def __init__(self, state: Path):
         torch.manual_seed(0)
-        self.path = state / "editor.pt"
+        self.path = state / "base.pt"
         self.autoencoder = TinyAutoencoder().to(memory_format=torch.channels_last)
         self.autoencoder.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
         self.tokenizer = text.Tokenizer()
@@ -47,8 +49,8 @@ class Trainer:
         if self.path.exists():
             drawn = self._load(torch.load(self.path, weights_only=True))
         torch.manual_seed(self.step)
-        self.pool = Pool(self.autoencoder, self.tokenizer, drawn)
-        self.ids = editor.image_ids(8, 16)
+        self.rng = np.random.default_rng(self.step)
+        self.pool = Pool(self.autoencoder, drawn)
         for block in (*self.live["flux"].transformer_blocks, *self.live["flux"].single_transformer_blocks):
             block.compile(dynamic=False)
 
@@ -74,12 +76,12 @@ class Trainer:
         torch.save(saved, self.path.with_suffix(".tmp"))
         self.path.with_suffix(".tmp").replace(self.path)
 
-    def train_step(self, factor: float, whole: bool) -> float:
-        """One step of every optimiser; `whole` shows the model all of the prompt's tokens."""
+    def train_step(self, factor: float) -> float:
+        """One step of every optimiser."""
         set_lr(self.optimisers, factor)
-        if self.step % 8 == 0:
-            self.pool.add(8 * REFRESH)
-        loss = self.loss(whole)
+        if self.step % 16 == 0:
+            self.pool.add(16 * REFRESH)
+        loss = self.loss(FORMS[self.step % len(FORMS)])
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
@@ -93,40 +95,58 @@ class Trainer:
                 torch._foreach_lerp_(list(self.average.parameters()), list(self.live.parameters()), 1 - decay)
         return loss.item()
 
-    def loss(self, whole: bool) -> torch.Tensor:
-        latent, masked, weight, words = self.pool.sample(BATCH)
+    def words(self, form: str, edits) -> torch.Tensor:
+        """A fresh caption of every edit as rows of the word table."""
+        if form in ("short", "whole"):
+            return self.tokenizer.in_context([captions.difference(e, self.rng) for e in edits])
+        draw = (lambda e: captions.pair(e, self.rng)) if form == "pair" else (lambda e: e.caption())
+        return self.tokenizer([self._fitting(lambda e=e: draw(e)) for e in edits])
+
+    def _fitting(self, draw) -> str:
+        while not self.tokenizer.fits(caption := draw()):
+            continue
+        return caption
+
+    def loss(self, form: str) -> torch.Tensor:
+        edits, rows = (self.pool.singles if form == "single" else self.pool.pairs).sample(BATCH)
+        latent, masked, weight, mask = rows
+        words = self.words(form, edits)
         noise = torch.randn_like(latent)
         t = torch.sigmoid(1.3 + 1.2 * torch.randn(BATCH))
         t = torch.where(torch.rand(BATCH) < 0.25, torch.rand(BATCH), t)
         mixed = torch.lerp(latent, noise, t[:, None, None, None])
         with torch.autocast("cpu", torch.bfloat16):
             states = self.live["t5"](input_ids=words).last_hidden_state
-            states = states if whole else states[:, self.tokenizer.prefix :]
-            given = editor.condition(masked)
-            v = editor.velocity(self.live["flux"], editor.pack(mixed), given, states, t, self.ids).float()
+            states = states[:, self.tokenizer.prefix :] if form == "short" else states
+            given, ids = editor.condition(masked, mask), editor.image_ids(*latent.shape[2:])
+            v = editor.velocity(self.live["flux"], editor.pack(mixed), given, states, t, ids).float()
         error = (v - editor.pack(noise - latent)).square()
         return (error * editor.pack(weight.expand(-1, 16, -1, -1))).mean()
 
     @torch.no_grad()
-    def evaluate(self, count: int = 120) -> dict:
-        """Share of unseen instructions carried out, with the averaged weights and the whole prompt."""
+    def evaluate(self, count: int = 60) -> dict:
+        """Share of unseen edits carried out with the averaged weights: by caption, and training-free by instruction."""
         examples = scenes.unseen(count, first=6000)
-        verdicts = []
-        for at in range(0, count, 60):
-            part = examples[at : at + 60]
-            with torch.autocast("cpu", torch.bfloat16):
-                states = self.average["t5"](input_ids=self.tokenizer([e.instruction for e in part])).last_hidden_state
-                masked = encode(self.autoencoder, part)[1]
-                latent = editor.sample(self.average["flux"], masked, states.float(), EVALUATION_STEPS, seed=at)
-                image = self.autoencoder.decode(latent).float().clamp(0, 1)[..., scenes.PANEL :]
-            verdicts += [e.check(i) for e, i in zip(part, image.permute(0, 2, 3, 1).numpy(), strict=True)]
-        result = {"all": float(np.mean([v.success for v in verdicts]))}
+        rng = np.random.default_rng(0)
+        said = [captions.difference(e.edit, rng) for e in examples]
+        asked = [e.instruction for e in examples]
+        by_caption = self._verdicts(examples, self.tokenizer.in_context(said))
+        result = {"caption": float(np.mean([v.success for v in by_caption]))}
         for task in scenes.TASKS:
-            result[task] = float(
-                np.mean([v.success for v, e in zip(verdicts, examples, strict=True) if e.task == task])
-            )
-        outside = float(np.mean([v.outside for v in verdicts]))
-        return {k: round(v, 4) for k, v in {**result, "outside": outside}.items()}
+            passed = [v.success for v, e in zip(by_caption, examples, strict=True) if e.task == task]
+            result[task] = float(np.mean(passed))
+        result["outside"] = float(np.mean([v.outside for v in by_caption]))
+        for name, words in (("ic", self.tokenizer.in_context(asked)), ("bare", self.tokenizer(asked))):
+            result[name] = float(np.mean([v.success for v in self._verdicts(examples, words)]))
+        return {k: round(v, 4) for k, v in result.items()}
+
+    def _verdicts(self, examples, words):
+        with torch.autocast("cpu", torch.bfloat16):
+            states = self.average["t5"](input_ids=words).last_hidden_state
+            masked = encode_pairs(self.autoencoder, examples)[1]
+            latent = editor.sample(self.average["flux"], masked, states.float(), EVALUATION_STEPS, seed=0)
+            image = self.autoencoder.decode(latent).float().clamp(0, 1)[..., scenes.PANEL :]
+        return [e.check(i) for e, i in zip(examples, image.permute(0, 2, 3, 1).numpy(), strict=True)]
 
 
 def make_optimisers(live: torch.nn.ModuleDict) -> list[torch.optim.Optimizer]:
@@ -149,9 +169,7 @@ def train(state: Path, minutes: float) -> None:
     start, last = time.monotonic() - 60 * trainer.minutes, trainer.minutes
     losses: list[float] = []
     while trainer.minutes < minutes:
-        progress = trainer.minutes / minutes
-        whole = progress >= WHOLE_PROMPT_FROM or trainer.step % 8 == 0
-        losses.append(trainer.train_step(rate(progress, trainer.step), whole))
+        losses.append(trainer.train_step(rate(trainer.minutes / minutes, trainer.step)))
         trainer.minutes = (time.monotonic() - start) / 60
         if trainer.step % 100 == 0:
             log.info("%5.1f min step %d loss %.4f", trainer.minutes, trainer.step, np.mean(losses[-100:]))
@@ -170,7 +188,7 @@ def train(state: Path, minutes: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=70)
+    parser.add_argument("--minutes", type=float, default=60)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(args.state, args.minutes)
