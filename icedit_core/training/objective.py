@@ -1,0 +1,132 @@
+"""What FLUX Fill is trained on: its packing, one sample's draws, and the flow-matching loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Batch = Mapping[str, Tensor]
+Predict = Callable[[Tensor, Tensor, Batch], Tensor]
+"""(noisy latents (B, 16, h, w), t (B,), batch) -> v = noise - image, (B, 16, h, w)."""
+
+
+def pack(latent: Tensor) -> Tensor:
+    """(B, C, h, w) to tokens (B, h/2 * w/2, 4C), each (channel, row, column) as FLUX has it."""
+    b, c, h, w = latent.shape
+    return latent.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, h // 2 * (w // 2), c * 4)
+
+
+def unpack(tokens: Tensor, h: int, w: int) -> Tensor:
+    """The inverse of `pack`; h and w of the latent."""
+    b, _, c = tokens.shape
+    return tokens.view(b, h // 2, w // 2, c // 4, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(b, c // 4, h, w)
+
+
+def image_ids(h: int, w: int, device: torch.device | str | None = None) -> Tensor:
+    """(h/2 * w/2, 3) row and column of every token of a latent h x w."""
+    rows, columns = torch.meshgrid(
+        torch.arange(h // 2, device=device), torch.arange(w // 2, device=device), indexing="ij"
+    )
+    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
+
+
+def condition(masked: Tensor) -> Tensor:
+    """Tokens of the masked diptych's latent (B, 16, h, w) and of the mask (1 on the right), (B, N, 320)."""
+    b, _, h, w = masked.shape
+    mask = masked.new_zeros(b, 64, h, w)
+    mask[..., w // 2 :] = 1
+    return pack(torch.cat([masked, mask], dim=1))
+
+
+def velocity(model: Callable[..., Tensor], noisy: Tensor, t: Tensor, batch: Batch, guidance: float) -> Tensor:
+    """One call of FLUX Fill.
+
+    Args:
+        model: takes the inputs of diffusers' FLUX transformer by name, gives tokens; `Trainable`, for example.
+        noisy: (B, 16, h, w), float32.
+        t: (B,) in [0, 1].
+        batch: `condition` (B, 16, h, w), `states` (B, T, C), `pooled` (B, P).
+        guidance: the FLUX guidance embedding's input, as users see it.
+    Returns:
+        v = noise - image, (B, 16, h, w), float32.
+    """
+    h, w = noisy.shape[-2:]
+    states = batch["states"]
+    tokens = model(
+        hidden_states=torch.cat([pack(noisy), condition(batch["condition"].to(noisy.dtype))], dim=-1).to(states.dtype),
+        encoder_hidden_states=states,
+        pooled_projections=batch["pooled"],
+        timestep=t.to(states.dtype),
+        guidance=torch.full_like(t, guidance, dtype=states.dtype),
+        img_ids=image_ids(h, w, noisy.device),
+        txt_ids=torch.zeros(states.shape[1], 3, device=noisy.device),
+    )
+    return unpack(tokens.float(), h, w)
+
+
+def draws(
+    seed: int,
+    index: int,
+    shape: tuple[int, ...],
+    *,
+    time_mean: float = 0.0,
+    time_std: float = 1.0,
+    time_uniform: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All that is random about one training sample, as a function of the seed and the sample's number alone.
+
+    So a training goes on exactly where it stopped, and does not depend on the number of processes.
+
+    Args:
+        seed: of the training.
+        index: how many samples came before this one, over all processes and steps.
+        shape: of the latent.
+        time_mean, time_std: t = sigmoid(N(time_mean, time_std)); 0 and 1 are the published ones.
+        time_uniform: probability of a t that is uniform on [0, 1] instead.
+    Returns:
+        noise of `shape`; t, a scalar; drop, a scalar uniform on [0, 1): text is dropped where it is below the rate.
+    """
+    stream = np.random.default_rng((seed, index))
+    normal, mixed, uniform, drop = stream.standard_normal(), *stream.random(3)
+    t = uniform if mixed < time_uniform else 1 / (1 + np.exp(-(time_mean + time_std * normal)))
+    noise = torch.from_numpy(stream.standard_normal(shape, dtype=np.float32))
+    return noise, torch.tensor(t, dtype=torch.float32), torch.tensor(drop, dtype=torch.float64)
+
+
+def flow_matching_loss(
+    predict: Predict,
+    batch: Batch,
+    noise: Tensor,
+    t: Tensor,
+    *,
+    left_weight: float = 1.0,
+    changed_weight: float = 1.0,
+) -> Tensor:
+    """Mean squared error of the velocity on the straight way from image to noise.
+
+    Args:
+        predict: see `Predict`.
+        batch: `target` (B, 16, h, w), what `predict` needs, and `changed` (B, 1, h, w) if changed_weight is not 1.
+        noise: (B, 16, h, w).
+        t: (B,) in [0, 1].
+        left_weight: of the left panel's cells; 1 is the published one.
+        changed_weight: of the right panel's cells with edited pixels; 1 is the published one.
+    Returns:
+        the batch's mean, a scalar; with weights, of the weighted errors (not divided by the weights' sum, so that the
+        mean over processes is the mean over their samples).
+    Source: ICEdit's training code: x_t = (1 - t) x_0 + t x_1, goal x_1 - x_0.
+    """
+    target = batch["target"].float()
+    way = t.view(-1, 1, 1, 1).float()
+    error = (predict((1 - way) * target + way * noise, t, batch) - (noise - target)).square()
+    if left_weight == changed_weight == 1:
+        return error.mean()
+    half = target.shape[-1] // 2
+    weight = torch.ones_like(error[:, :1])
+    if changed_weight != 1:
+        weight[batch["changed"] > 0] = changed_weight
+    weight[..., :half] = left_weight
+    return (error * weight).mean()
