@@ -1,0 +1,223 @@
+"""The demo model as a base: its files through plain torch, diffusers and transformers, with the host's numbers.
+
+The folder holds icedit_demo_{fill,vae,clip_l,t5}.safetensors and config.json as demo/export.py writes them. The
+tokenizers are the ones that ComfyUI brings; nothing else of it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .base import LATENT_CHANNELS, Parts
+from .data.rows import file_identity, hash_of
+
+PACK = Path(__file__).resolve().parents[2]
+FLUX_FACTOR, FLUX_SHIFT = 0.3611, 0.1159  # the host's latent format of FLUX: (latent - shift) * factor
+CLIP_TOKENS, CLIP_END = 77, 49407
+AXES = (16, 56, 56)  # FLUX's rotary axes: the one size that its weights do not show
+FILES = ("fill", "vae", "clip_l", "t5")
+
+
+def shipped() -> Path:
+    """The folder of the demo model that comes with the pack."""
+    return PACK / "demo" / "weights"
+
+
+def is_here(folder: Path) -> bool:
+    """Are the demo's files in `folder`, or is it the place for them?"""
+    return folder == shipped() or _file(folder, "fill").is_file()
+
+
+def parts(folder: Path) -> Parts:
+    """How to load the demo model from `folder`.
+
+    Raises:
+        ValueError: files are missing.
+    """
+    missing = [path.name for path in (*(_file(folder, name) for name in FILES), folder / "config.json")
+               if not path.is_file()]  # fmt: skip
+    if missing:
+        raise ValueError(
+            f"demo model: {folder} has no {', '.join(missing)}, but the demo's files are needed there. "
+            "Train from a checkout of the pack, or name a folder that demo/export.py wrote."
+        )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    identities = {name: file_identity(_file(folder, name)) for name in FILES}
+    encoders = hash_of(*(identities[name] for name in FILES[1:]), str(config["t5_min_length"]))
+    flux = transformer_config(_shapes(_file(folder, "fill")))
+    return Parts(
+        config=flux,
+        transformer=lambda dtype, device: _transformer(folder, flux, dtype, device),
+        autoencoder=lambda dtype, device: DemoAutoencoder(_file(folder, "vae"), dtype, device),
+        tokens=lambda: DemoTokens(config["t5_min_length"]),
+        texts=lambda dtype, device: DemoTexts(folder, config, dtype, device),
+        guidance=float(config["guidance"]),
+        encoders=f"demo-{encoders}",
+        identity=f"demo-{hash_of(*identities.values(), encoders, str(config['guidance']))}",
+    )
+
+
+def transformer_config(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The arguments of `FluxTransformer2DModel`, from the shapes of its weights."""
+    hidden, channels = shapes["x_embedder.weight"]
+    head = shapes["single_transformer_blocks.0.attn.norm_q.weight"][0]
+    embedders = "time_text_embed.{}_embedder.linear_1.weight"
+    return {
+        "patch_size": 1,
+        "in_channels": channels,
+        "out_channels": shapes["proj_out.weight"][0],
+        "num_layers": _count(shapes, "transformer_blocks."),
+        "num_single_layers": _count(shapes, "single_transformer_blocks."),
+        "attention_head_dim": head,
+        "num_attention_heads": hidden // head,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "pooled_projection_dim": shapes[embedders.format("text")][1],
+        "guidance_embeds": embedders.format("guidance") in shapes,
+        "axes_dims_rope": AXES,
+    }
+
+
+def _count(shapes: dict[str, tuple[int, ...]], prefix: str) -> int:
+    return 1 + max(int(key.removeprefix(prefix).split(".")[0]) for key in shapes if key.startswith(prefix))
+
+
+def _transformer(folder: Path, config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+    from diffusers import FluxTransformer2DModel
+
+    model: Any = FluxTransformer2DModel(**config)
+    model.load_state_dict(_load(_file(folder, "fill")))
+    return model.to(device, dtype)
+
+
+class DemoAutoencoder:
+    """The TAESD with 16 latent channels, in diffusers' `AutoencoderTiny`.
+
+    The file gives latents as the host has them outside the model, l = taesd / scale + shift; the transformer takes
+    (l - FLUX_SHIFT) * FLUX_FACTOR.
+    """
+
+    def __init__(self, file: Path, dtype: torch.dtype, device: torch.device):
+        from diffusers import AutoencoderTiny
+
+        state = _load(file)
+        self._scale, self._shift = state.pop("vae_scale").item(), state.pop("vae_shift").item()
+        blocks = {"encoder_block_out_channels": (64,) * 4, "decoder_block_out_channels": (64,) * 4}
+        model: Any = AutoencoderTiny(latent_channels=LATENT_CHANNELS, **blocks)
+        model.load_state_dict({_tiny_key(key): value for key, value in state.items()})
+        self._model = model.to(device, dtype).requires_grad_(False).eval()
+
+    def encode(self, images: Tensor) -> Tensor:
+        latents = self._model.encode(images * 2 - 1).latents
+        return (latents / self._scale + self._shift - FLUX_SHIFT) * FLUX_FACTOR
+
+    def decode(self, latents: Tensor) -> Tensor:
+        raw = (latents / FLUX_FACTOR + FLUX_SHIFT - self._shift) * self._scale
+        return self._model.decode(raw).sample / 2 + 0.5
+
+
+def _tiny_key(key: str) -> str:
+    """TAESD's name of a weight to diffusers'; its decoder counts the clamp at the start as a layer."""
+    part, layer, rest = key.split(".", 2)
+    if part == "taesd_encoder":
+        return f"encoder.layers.{layer}.{rest}"
+    return f"decoder.layers.{int(layer) - 1}.{rest}"
+
+
+class DemoTokens:
+    """The T5 and CLIP tokenizers of ComfyUI."""
+
+    def __init__(self, length: int):
+        from transformers import CLIPTokenizer, T5TokenizerFast  # type: ignore[attr-defined]
+
+        comfy = comfyui() / "comfy"
+        self.length = length
+        self._t5 = T5TokenizerFast.from_pretrained(comfy / "text_encoders" / "t5_tokenizer", local_files_only=True)
+        self._clip = CLIPTokenizer.from_pretrained(comfy / "sd1_tokenizer", local_files_only=True)
+
+    def problem(self, prompt: str) -> str | None:
+        count = len(self._t5(prompt)["input_ids"])
+        return f"has {count} tokens, but the model was trained with {self.length}" if count > self.length else None
+
+    def t5(self, prompts: list[str]) -> Tensor:
+        """(B, length) ids, padded with 0 as the host does."""
+        rows = [self._t5(prompt)["input_ids"] for prompt in prompts]
+        return torch.tensor([row + [0] * (self.length - len(row)) for row in rows])
+
+    def clip(self, prompts: list[str]) -> Tensor:
+        """(B, 77) ids, padded with the end token."""
+        tokens = self._clip(prompts, padding="max_length", max_length=CLIP_TOKENS, truncation=True)
+        return torch.tensor(tokens["input_ids"])
+
+
+class DemoTexts:
+    """The demo's small T5, and its CLIP-L for the pooled vector; the host masks no padding, so neither does this."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], dtype: torch.dtype, device: torch.device):
+        self._tokens, self._device = DemoTokens(config["t5_min_length"]), device
+        options = config["model_options"]
+        self._t5 = _t5(options["t5xxl_model_config"], _load(_file(folder, "t5"))).to(device, dtype).eval()
+        self._clip = _clip(options["model_config"], _load(_file(folder, "clip_l"))).to(device, dtype).eval()
+
+    def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        states = self._t5(input_ids=self._tokens.t5(prompts).to(self._device)).last_hidden_state
+        return states, self._clip(input_ids=self._tokens.clip(prompts).to(self._device)).pooler_output
+
+
+def _t5(sizes: dict[str, Any], state: dict[str, Tensor]) -> Any:
+    from transformers import T5Config, T5EncoderModel
+
+    gated = f"gated-{sizes['dense_act_fn'].removesuffix('_pytorch_tanh')}"
+    kept = {key: sizes[key] for key in ("d_model", "d_kv", "num_heads", "d_ff", "num_layers", "vocab_size")}
+    model = T5EncoderModel(T5Config(**kept, feed_forward_proj=gated, dropout_rate=0.0))
+    model.load_state_dict({**state, "encoder.embed_tokens.weight": state["shared.weight"]})
+    return model
+
+
+def _clip(sizes: dict[str, Any], state: dict[str, Tensor]) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(**sizes, hidden_act="quick_gelu", eos_token_id=CLIP_END, vocab_size=CLIP_END + 1)
+    model = CLIPTextModel(config)
+    own = model.state_dict()
+    named = {key if key in own else key.removeprefix("text_model."): value for key, value in state.items()}
+    model.load_state_dict({key: value for key, value in named.items() if key != "text_projection.weight"})
+    return model
+
+
+def comfyui() -> Path:
+    """The ComfyUI that brings the tokenizers: COMFYUI_PATH, else the one whose custom_nodes holds this pack.
+
+    Raises:
+        ValueError: there is none.
+    """
+    named = os.environ.get("COMFYUI_PATH")
+    for folder in [Path(named).expanduser()] if named else [PACK.parents[1]]:
+        if (folder / "comfy" / "text_encoders" / "t5_tokenizer").is_dir():
+            return folder
+    raise ValueError(
+        f"demo model: got COMFYUI_PATH={named!r}, but a ComfyUI folder is needed for its tokenizers. "
+        "Set COMFYUI_PATH to one."
+    )
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"icedit_demo_{name}.safetensors"
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return {key: value.float() for key, value in load_file(file).items()}
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as opened:
+        return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}

@@ -1,0 +1,210 @@
+"""Rows of local Parquet shards and of folders that `datasets` saved (Arrow), read a few at a time.
+
+pyarrow alone is enough for both. `datasets` would first copy every shard into a cache of its own, pandas and polars
+read whole row groups of pictures into memory.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from glob import glob, has_magic
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Protocol
+
+from .rows import BrokenRow, file_identity, hash_of
+
+BATCH = 16  # rows in memory at once
+
+
+class _Shard(Protocol):
+    rows: int
+    columns: list[str]
+
+    def read(self, row: int) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
+
+
+class Table:
+    """The rows of all shards, in the order of their paths; reading in order is fast, jumping is correct.
+
+    Args:
+        path: a file, a folder (every Parquet file below it, else every Arrow file) or a pattern.
+        needed, wanted: columns to read: without a needed one, all rows of its shard are broken.
+    Raises:
+        ValueError: no shards, or none that is readable and has the needed columns.
+    """
+
+    def __init__(self, path: Path, needed: tuple[str, ...], wanted: tuple[str, ...] = ()):
+        self._files = _shards(path)
+        self._names = _relative(self._files)
+        self._columns = (needed, wanted)
+        self._problems: dict[int, str] = {}
+        counts = [self._count(i) for i in range(len(self._files))]
+        if len(self._problems) == len(self._files):
+            raise ValueError(
+                f"training data: {self._names[0]} {self._problems[0]}, and no other file at {path} is better, but "
+                f"the columns {', '.join(needed)} are needed. Check the path and the format."
+            )
+        self._ends = list(accumulate(counts))
+        self._open: tuple[int, _Shard] | None = None
+
+    def _count(self, index: int) -> int:
+        """The shard's rows; one for a shard that cannot be read, so that it is reported as one broken row."""
+        try:
+            shard = _open(self._files[index], ())
+        except _errors() as error:
+            self._problems[index] = f"is no readable shard, its rows are not counted: {error}"
+            return 1
+        shard.close()
+        if missing := [name for name in self._columns[0] if name not in shard.columns]:
+            self._problems[index] = f"has no column {', '.join(missing)}; it has {', '.join(shard.columns)}"
+        return shard.rows
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def key(self, index: int) -> str:
+        """`shard:row`, counted from 0."""
+        shard, row = self._place(index)
+        return f"{self._names[shard]}:{row}"
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The needed and wanted columns of a row; wanted ones that the shard lacks are absent.
+
+        Raises:
+            BrokenRow: the shard is unusable or damaged here.
+        """
+        shard, row = self._place(index)
+        if shard in self._problems:
+            raise BrokenRow(self.key(index), f"{self._names[shard]} {self._problems[shard]}")
+        try:
+            return self._shard(shard).read(row)
+        except _errors() as error:
+            raise BrokenRow(self.key(index), f"{self._names[shard]} is damaged here: {error}") from None
+
+    def _place(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        shard = bisect_right(self._ends, index)
+        return shard, index - (self._ends[shard - 1] if shard else 0)
+
+    def _shard(self, index: int) -> _Shard:
+        if self._open is None or self._open[0] != index:
+            if self._open:
+                self._open[1].close()
+            self._open = (index, _open(self._files[index], sum(self._columns, ())))
+        return self._open[1]
+
+    def fingerprint(self) -> str:
+        """Identity of the shards, by name, size and both ends."""
+        return hash_of(*self._names, *(file_identity(file) for file in self._files))
+
+
+class _Parquet:
+    """A Parquet file, read through a cursor that moves forward inside one row group."""
+
+    def __init__(self, file: Path, wanted: tuple[str, ...]):
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(file)
+        meta = self._file.metadata
+        self.rows, self.columns = meta.num_rows, list(self._file.schema_arrow.names)
+        self._wanted = [name for name in wanted if name in self.columns]
+        self._group_ends = list(accumulate(meta.row_group(g).num_rows for g in range(meta.num_row_groups)))
+        self._group = -1  # where the cursor is
+        self._batches: Iterator[Any] = iter(())
+        self._start = 0
+        self._batch: Any = None
+        self._damage: dict[int, tuple[int, Exception]] = {}  # by row group: from this row on
+
+    def read(self, row: int) -> dict[str, Any]:
+        group = bisect_right(self._group_ends, row)
+        if group in self._damage and row >= self._damage[group][0]:
+            raise self._damage[group][1]
+        if group != self._group or self._batch is None or row < self._start:
+            self._group, self._batches = group, self._file.iter_batches(BATCH, [group], self._wanted)
+            self._start, self._batch = self._group_ends[group - 1] if group else 0, None
+        while self._batch is None or row >= self._start + self._batch.num_rows:
+            self._start += self._batch.num_rows if self._batch else 0
+            self._batch = None
+            try:
+                self._batch = next(self._batches)
+            except _errors() as error:
+                self._damage[group] = (self._start, error)
+                raise
+        return self._batch.slice(row - self._start, 1).to_pylist()[0]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Arrow:
+    """An Arrow file as `datasets` saves it (a stream), or in the random-access format; mapped, not read."""
+
+    def __init__(self, file: Path, wanted: tuple[str, ...]):
+        import pyarrow as pa
+
+        self._map = pa.memory_map(str(file))
+        opener = pa.ipc.open_file if self._map.read(6) == b"ARROW1" else pa.ipc.open_stream
+        self._map.seek(0)
+        self._table = opener(self._map).read_all()
+        self.rows, self.columns = self._table.num_rows, self._table.column_names
+        self._table = self._table.select([name for name in wanted if name in self.columns])
+
+    def read(self, row: int) -> dict[str, Any]:
+        return self._table.slice(row, 1).to_pylist()[0]
+
+    def close(self) -> None:
+        self._table = None
+        self._map.close()
+
+
+def _open(file: Path, wanted: tuple[str, ...]) -> _Shard:
+    return _Arrow(file, wanted) if file.suffix == ".arrow" else _Parquet(file, wanted)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    import pyarrow as pa
+
+    return (pa.ArrowException, OSError, UnicodeDecodeError, StopIteration)
+
+
+def _shards(path: Path) -> list[Path]:
+    if has_magic(str(path)):
+        files = [Path(name) for name in glob(str(path), recursive=True)]
+    elif path.is_dir():
+        arrow = [file for file in path.rglob("*.arrow") if not file.name.startswith(("cache-", "indices-"))]
+        files = list(path.rglob("*.parquet")) or arrow
+    else:
+        files = [path] if path.is_file() else []
+    if not files:
+        raise ValueError(
+            f"training data: got {path}, but no Parquet or Arrow file is there. Name a file, a folder or a pattern "
+            "such as data/train-*.parquet."
+        )
+    return sorted(files)
+
+
+def _relative(files: list[Path]) -> list[str]:
+    """The paths below the folder that all files share."""
+    shared = files[0].parent
+    while not all(file.is_relative_to(shared) for file in files):
+        shared = shared.parent
+    return [file.relative_to(shared).as_posix() for file in files]
+
+
+def picture_bytes(key: str, name: str, value: object) -> bytes:
+    """The encoded picture of an image column's value, {bytes, path}.
+
+    Raises:
+        BrokenRow: null, of another type, or a path to a file that is not part of the shard.
+    """
+    if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
+        raise BrokenRow(key, f"the {name} is only a path, {value['path']!r}, but its bytes are needed in the shard")
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes) or not data:
+        raise BrokenRow(key, f"the {name} is {'empty' if not data else type(data).__name__}")
+    return data
