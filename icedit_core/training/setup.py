@@ -1,0 +1,96 @@
+"""Everything a training needs, opened and checked: processes, base, rows, cache."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch
+
+from .base import Base, load_base
+from .cache import Cache, build_cache
+from .config import Config
+from .data.rows import Rows, open_rows
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+log = logging.getLogger(__name__)
+CACHE_TIMEOUT = timedelta(days=2)  # the other processes wait for the one that fills the cache
+SAY_EVERY = 10.0  # seconds
+
+
+def make_accelerator(config: Config) -> Accelerator:
+    """accelerate's view of this process among the others.
+
+    Raises:
+        ValueError: a way of sharing the work that splits the model, which this trainer does not do.
+    """
+    from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
+
+    accelerator = Accelerator(
+        mixed_precision=config.train.mixed_precision,
+        gradient_accumulation_steps=config.train.accumulate,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=CACHE_TIMEOUT)],
+    )
+    splitting = {DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM}
+    if accelerator.distributed_type in splitting:
+        raise ValueError(
+            f"icedit train: accelerate is set to {accelerator.distributed_type.value}, but each process holds a whole "
+            "model here. Run 'accelerate config' and choose data parallelism (multi-GPU or multi-CPU) alone."
+        )
+    return accelerator
+
+
+def open_base(config: Config, device: torch.device) -> Base:
+    """The base that the config names."""
+    return load_base(config.model.base, getattr(torch, config.model.dtype), device)
+
+
+def open_cache(config: Config, rows: Rows, base: Base, accelerator: Accelerator) -> Cache:
+    """The encoded rows; the main process encodes what is missing while the others wait.
+
+    Raises:
+        ValueError: fewer rows than validation holds out and training needs.
+    """
+    with accelerator.main_process_first():
+        cache = build_cache(
+            rows,
+            base,
+            panel=config.data.panel,
+            prompt=config.data.prompt,
+            fit=config.data.fit,
+            folder=config.cache_folder,
+            progress=_progress() if accelerator.is_main_process else None,
+        )
+    base.drop_encoders(keep_autoencoder=config.validation.every > 0)
+    if len(cache) <= config.held_out:
+        raise ValueError(
+            f"icedit train: {len(cache)} usable rows, but {config.held_out} are held out for validation and at least "
+            "one must be left. Give more rows, lower validation.rows, or set validation.every = 0."
+        )
+    return cache
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Says how far the encoding is, now and then, with the rate and the time left."""
+    start, said, first = time.monotonic(), time.monotonic(), 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said, first
+        first = first or done
+        now = time.monotonic()
+        if done != total and now - said < SAY_EVERY:
+            return
+        said, rate = now, max(done - first, 1) / max(now - start, 1e-9)
+        log.info("encoding: %d of %d, %.1f a second, %s left", done, total, rate, in_time((total - done) / rate))
+
+    return progress
+
+
+def in_time(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,90 @@
+"""Validation pictures: rows that are never trained on, painted with the weights of the moment."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .base import Base
+from .cache import Cache
+from .checkpoint import write_whole
+from .config import Validation
+from .objective import velocity
+
+GAP = 4  # px between pictures
+
+
+def schedule(steps: int, tokens: int) -> list[float]:
+    """The published pipeline's sigmas, steps + 1 of them, falling from 1 to 0.
+
+    Source: FLUX's resolution-dependent shift, mu linear from 0.5 at 256 image tokens to 1.15 at 4096.
+    """
+    mu = 0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256)
+    spaced = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist()
+    return [math.exp(mu) / (math.exp(mu) + 1 / s - 1) for s in spaced] + [0.0]
+
+
+@torch.no_grad()
+def sample(model: Callable[..., Tensor], batch: dict[str, Tensor], noise: Tensor, steps: int, guidance: float) -> Tensor:
+    """Euler from noise to latents.
+
+    Args:
+        model: see `objective.velocity`.
+        batch: `condition`, `states`, `pooled`.
+        noise: (B, 16, h, w).
+    Returns:
+        latents of the whole diptych (B, 16, h, w).
+    """
+    x = noise
+    sigmas = schedule(steps, noise.shape[-1] * noise.shape[-2] // 4)
+    for now, following in itertools.pairwise(sigmas):
+        t = torch.full((len(x),), now, device=x.device)
+        x = x + (following - now) * velocity(model, x, t, batch, guidance)
+    return x
+
+
+def paint(
+    model: Callable[..., Tensor],
+    base: Base,
+    cache: Cache,
+    rows: Sequence[int],
+    settings: Validation,
+    to_device: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+) -> Image.Image:
+    """One strip a row: source | edit | target, source and target as the autoencoder gives them back.
+
+    A row's starting noise depends on the seed and its place alone, so that pictures of different steps compare.
+    """
+    strips = []
+    for place, row in enumerate(rows):
+        batch = to_device(cache.batch(torch.tensor([row])))
+        noise = torch.randn(batch["target"].shape, generator=torch.Generator().manual_seed(settings.seed + place))
+        edit = sample(model, batch, noise.to(batch["target"].device), settings.steps, settings.guidance)
+        truth, made = (base.decode_latents(latents)[0].cpu() for latents in (batch["target"].float(), edit))
+        middle = truth.shape[-1] // 2
+        strips.append([truth[..., :middle], made[..., middle:], truth[..., middle:]])
+    return _sheet(strips)
+
+
+def _sheet(strips: list[list[Tensor]]) -> Image.Image:
+    """Pictures (3, H, W) in [0, 1] as rows and columns with a white gap."""
+    _, h, w = strips[0][0].shape
+    sheet = np.full((len(strips) * (h + GAP) - GAP, len(strips[0]) * (w + GAP) - GAP, 3), 255, dtype=np.uint8)
+    for i, strip in enumerate(strips):
+        for j, picture in enumerate(strip):
+            top, left = i * (h + GAP), j * (w + GAP)
+            sheet[top : top + h, left : left + w] = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    return Image.fromarray(sheet)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG in one go."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda beside: picture.save(beside))
