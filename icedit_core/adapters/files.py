@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from .readers import read
 from .weights import Adapter
@@ -36,3 +40,17 @@ def load(path: str | Path) -> tuple[Adapter, int]:
         return read(tensors), int(top_k)
     except ValueError as error:
         raise ValueError(f"{error} (file {name})") from error
+
+
+def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write an adapter file: whole, or not at all.
+
+    Args:
+        path: the file; an existing one is replaced.
+        tensors: file key -> tensor, see `writers.write`.
+        metadata: for the file's header; `top_k` is read back by `load`.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.writing")
+    save_file(dict(tensors), str(beside), {"format": "pt", **metadata})
+    os.replace(beside, path)

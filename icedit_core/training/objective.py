@@ -11,6 +11,8 @@ from torch import Tensor
 Batch = Mapping[str, Tensor]
 Predict = Callable[[Tensor, Tensor, Batch], Tensor]
 """(noisy latents (B, 16, h, w), t (B,), batch) -> v = noise - image, (B, 16, h, w)."""
+_OF_SAMPLES = 1
+"""Sets these random streams apart from others of the same seed."""
 
 
 def pack(latent: Tensor) -> Tensor:
@@ -89,7 +91,7 @@ def draws(
     Returns:
         noise of `shape`; t, a scalar; drop, a scalar uniform on [0, 1): text is dropped where it is below the rate.
     """
-    stream = np.random.default_rng((seed, index))
+    stream = np.random.default_rng((seed, index, _OF_SAMPLES))
     normal, mixed, uniform, drop = stream.standard_normal(), *stream.random(3)
     t = uniform if mixed < time_uniform else 1 / (1 + np.exp(-(time_mean + time_std * normal)))
     noise = torch.from_numpy(stream.standard_normal(shape, dtype=np.float32))
