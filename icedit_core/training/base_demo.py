@@ -110,7 +110,9 @@ class DemoAutoencoder:
         blocks = {"encoder_block_out_channels": (64,) * 4, "decoder_block_out_channels": (64,) * 4}
         model: Any = AutoencoderTiny(latent_channels=LATENT_CHANNELS, **blocks)
         model.load_state_dict({_tiny_key(key): value for key, value in state.items()})
-        self._model = model.to(device, dtype).requires_grad_(False).eval()
+        for coder in (model.encoder, model.decoder):
+            _skip_idle_blocks(coder.layers)
+        self._model = model.to(device, dtype).to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
     def encode(self, images: Tensor) -> Tensor:
         latents = self._model.encode(images * 2 - 1).latents
@@ -119,6 +121,14 @@ class DemoAutoencoder:
     def decode(self, latents: Tensor) -> Tensor:
         raw = (latents / FLUX_FACTOR + FLUX_SHIFT - self._shift) * self._scale
         return self._model.decode(raw).sample / 2 + 0.5
+
+
+def _skip_idle_blocks(layers: torch.nn.Sequential) -> None:
+    """Blocks whose last convolution is zero are relu(x); without them the demo encodes three times as fast."""
+    for i, block in enumerate(layers):
+        last = getattr(block, "conv", [None])[-1]
+        if isinstance(last, torch.nn.Conv2d) and not last.weight.any() and not last.bias.any():
+            layers[i] = torch.nn.ReLU()
 
 
 def _tiny_key(key: str) -> str:

@@ -92,7 +92,7 @@ class FluxAutoencoder:
                 f"base model: the autoencoder makes {model.config.latent_channels} channels of {cells}x{cells} px, but "
                 f"FLUX has {LATENT_CHANNELS} of {LATENT_PIXELS}x{LATENT_PIXELS}. Name the folder of FLUX.1-Fill-dev."
             )
-        self._model = model.to(device).requires_grad_(False).eval()
+        self._model = _frozen(model, device)
         self._factor, self._shift = model.config.scaling_factor, model.config.shift_factor
 
     def encode(self, images: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class FluxTokens:
         return self._t5(prompts, padding="max_length", max_length=T5_TOKENS, return_tensors="pt").input_ids
 
     def clip(self, prompts: list[str]) -> Tensor:
-        how = {"padding": "max_length", "max_length": CLIP_TOKENS, "truncation": True, "return_tensors": "pt"}
+        how: Any = {"padding": "max_length", "max_length": CLIP_TOKENS, "truncation": True, "return_tensors": "pt"}
         return self._clip(prompts, **how).input_ids
 
 
@@ -130,11 +130,14 @@ class FluxTexts:
         from transformers import CLIPTextModel, T5EncoderModel
 
         self._tokens, self._device = FluxTokens(folder), device
-        self._t5: Any = T5EncoderModel.from_pretrained(folder / "text_encoder_2", dtype=dtype, local_files_only=True)
-        self._clip: Any = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, local_files_only=True)
-        for model in (self._t5, self._clip):
-            model.to(device).requires_grad_(False).eval()
+        options: Any = {"dtype": dtype, "local_files_only": True}
+        self._t5 = _frozen(T5EncoderModel.from_pretrained(folder / "text_encoder_2", **options), device)
+        self._clip = _frozen(CLIPTextModel.from_pretrained(folder / "text_encoder", **options), device)
 
     def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         states = self._t5(input_ids=self._tokens.t5(prompts).to(self._device)).last_hidden_state
         return states, self._clip(input_ids=self._tokens.clip(prompts).to(self._device)).pooler_output
+
+
+def _frozen(model: Any, device: torch.device) -> Any:
+    return model.to(device).requires_grad_(False).eval()

@@ -1,0 +1,211 @@
+"""Encoding rows into the files of a cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..prompt import TEMPLATES, wrap
+from .base import LATENT_PIXELS, Base
+from .data.rows import BrokenRow, Row, Rows, hash_of
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+
+VERSION = "1"
+INDEX = "index.json"
+PROMPTS = {"ic": "in-context", "direct": "direct"}
+FITS = ("stretch", "crop")
+EMPTY = " "  # the published text dropout
+EDITED = 0.06  # a pixel is edited when a channel differs by more than this share of its range
+ROWS_A_FILE, ROWS_A_BATCH = 256, 8
+PROMPTS_A_FILE, PROMPTS_A_BATCH = 64, 8
+ABANDONED = 3600.0  # seconds
+REPORTED = 20  # broken rows named in the log
+MULTIPLE = 2 * LATENT_PIXELS  # FLUX packs 2x2 latent cells into a token
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make of a row."""
+
+    base: Base
+    panel: tuple[int, int]
+    template: str
+    fit: str
+    dtype: torch.dtype
+
+
+def identity_of(rows: Rows, base: Base, panel: tuple[int, int], prompt: str, fit: str, dtype: torch.dtype) -> str:
+    """A short name of everything that a cache's content follows from.
+
+    Raises:
+        ValueError: an impossible panel, prompt or fit.
+    """
+    if len(panel) != 2 or any(side < MULTIPLE or side % MULTIPLE for side in panel):
+        raise ValueError(f"cache: got a panel of {panel} px, but multiples of {MULTIPLE} are needed. Correct panel.")
+    for name, value, known in (("prompt", prompt, tuple(PROMPTS)), ("fit", fit, FITS)):
+        if value not in known:
+            raise ValueError(f"cache: got {name} {value!r}, but one of {', '.join(known)} is needed. Correct {name}.")
+    template = TEMPLATES[PROMPTS[prompt]]
+    return hash_of(
+        VERSION, rows.fingerprint(), base.encoders_fingerprint(), str(tuple(panel)), template, fit, str(dtype)
+    )
+
+
+def build(
+    rows: Rows,
+    base: Base,
+    panel: tuple[int, int],
+    prompt: str,
+    fit: str,
+    place: Path,
+    dtype: torch.dtype,
+    progress: Progress | None,
+) -> None:
+    """Write the missing files of the cache in `place`, its index last.
+
+    Raises:
+        ValueError: every row is broken.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    _sweep(place)
+    plan = Plan(base, panel, TEMPLATES[PROMPTS[prompt]], fit, dtype)
+    tell = progress or (lambda what, done, total: None)
+    row_files, found = [], []
+    for start in range(0, len(rows), ROWS_A_FILE):
+        stop = min(start + ROWS_A_FILE, len(rows))
+        file = place / f"rows-{start:09d}.safetensors"
+        if not file.is_file():
+            _write(file, *_encode_rows(plan, rows, range(start, stop)))
+        found.append(_metadata(file))
+        if found[-1]["keys"]:
+            row_files.append(file.name)
+        tell("rows", stop, len(rows))
+    broken = [pair for facts in found for pair in facts["broken"]]
+    _report(broken, len(rows))
+    prompts = list(dict.fromkeys([EMPTY, *(prompt for facts in found for prompt in facts["prompts"])]))
+    numbers = {prompt: number for number, prompt in enumerate(prompts)}
+    index = {
+        "keys": [key for facts in found for key in facts["keys"]],
+        "tasks": [task for facts in found for task in facts["tasks"]],
+        "texts": [numbers[prompt] for facts in found for prompt in facts["prompts"]],
+        "broken": broken,
+        "row_files": row_files,
+        "prompt_files": list(_encode_prompts(plan, prompts, place, tell)),
+    }
+    _replace(place / INDEX, lambda path: path.write_text(json.dumps(index), encoding="utf-8"))
+
+
+def _report(broken: list[list[str]], total: int) -> None:
+    for key, reason in broken[:REPORTED]:
+        log.warning("row %s is left out: %s", key, reason)
+    if len(broken) > REPORTED:
+        log.warning("and %d more rows", len(broken) - REPORTED)
+    if len(broken) == total:
+        first = f" The first, {broken[0][0]}: {broken[0][1]}." if broken else ""
+        raise ValueError(f"training data: {len(broken)} of {total} rows are broken, but some are needed.{first}")
+
+
+def _encode_rows(plan: Plan, rows: Rows, which: range) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of the good rows among `which`, and their keys, tasks and prompts beside the broken ones."""
+    facts: dict[str, list[Any]] = {"keys": [], "tasks": [], "prompts": [], "broken": []}
+    parts: dict[str, list[Tensor]] = {"target": [], "condition": [], "changed": []}
+    waiting: list[tuple[Tensor, Tensor]] = []
+    for index in which:
+        try:
+            row = rows[index]
+            prompt = _prompt(plan, row)
+        except BrokenRow as error:
+            facts["broken"].append([error.key, error.reason])
+        else:
+            waiting.append((_pixels(row.source, plan), _pixels(row.target, plan)))
+            for name, value in (("keys", row.key), ("tasks", row.task), ("prompts", prompt)):
+                facts[name].append(value)
+        if waiting and (len(waiting) == ROWS_A_BATCH or index == which[-1]):
+            _encode_pairs(plan, parts, *map(torch.stack, zip(*waiting, strict=True)))
+            waiting = []
+    return {name: torch.cat(values) for name, values in parts.items() if values}, facts
+
+
+def _prompt(plan: Plan, row: Row) -> str:
+    prompt = wrap(row.instruction, plan.template)
+    if problem := plan.base.prompt_problem(prompt):
+        raise BrokenRow(row.key, f"the prompt {problem}")
+    return prompt
+
+
+def _pixels(image: Image.Image, plan: Plan) -> Tensor:
+    """The picture at the panel's size, (3, H, W) in [0, 1]."""
+    box = None
+    if plan.fit == "crop":
+        (w, h), (pw, ph) = image.size, plan.panel
+        cut_w, cut_h = min(w, h * pw / ph), min(h, w * ph / pw)
+        box = ((w - cut_w) / 2, (h - cut_h) / 2, (w + cut_w) / 2, (h + cut_h) / 2)
+    sized = image.resize(plan.panel, Image.Resampling.BICUBIC, box=box)
+    return torch.from_numpy(np.array(sized)).permute(2, 0, 1).float() / 255
+
+
+def _encode_pairs(plan: Plan, parts: dict[str, list[Tensor]], source: Tensor, target: Tensor) -> None:
+    """Append the latents of source | target and source | grey, each encoded as one picture, and the edited share."""
+    edited = ((target - source).abs().amax(1, keepdim=True) > EDITED).float()
+    right = F.avg_pool2d(edited, LATENT_PIXELS)
+    parts["changed"].append(torch.cat([torch.zeros_like(right), right], 3).to(plan.dtype))
+    for name, other in (("target", target), ("condition", torch.full_like(source, 0.5))):
+        latents = plan.base.encode_images(torch.cat([source, other], 3))
+        parts[name].append(latents.to("cpu", plan.dtype))
+
+
+def _encode_prompts(plan: Plan, prompts: list[str], place: Path, tell: Progress) -> Iterator[str]:
+    for start in range(0, len(prompts), PROMPTS_A_FILE):
+        chosen = prompts[start : start + PROMPTS_A_FILE]
+        file = place / f"prompts-{hash_of(*chosen)}.safetensors"
+        if not file.is_file():
+            batches = [chosen[i : i + PROMPTS_A_BATCH] for i in range(0, len(chosen), PROMPTS_A_BATCH)]
+            states, pooled = zip(*(plan.base.encode_prompts(batch) for batch in batches), strict=True)
+            tensors = {"states": torch.cat(states), "pooled": torch.cat(pooled)}
+            _write(file, {name: value.to("cpu", plan.dtype) for name, value in tensors.items()}, {})
+        tell("prompts", start + len(chosen), len(prompts))
+        yield file.name
+
+
+def _write(file: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    # A file without tensors is one whose rows are all broken.
+    whole = {name: value.contiguous() for name, value in tensors.items()}
+    _replace(file, lambda path: save_file(whole, path, metadata={"facts": json.dumps(facts)}))
+
+
+def _metadata(file: Path) -> dict[str, Any]:
+    with safe_open(file, framework="pt") as opened:
+        return json.loads(opened.metadata()["facts"])
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    """Write beside `file`, then put it in place at once: a kill leaves the whole file or none."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    write(temporary)
+    with temporary.open("rb+") as opened:
+        os.fsync(opened.fileno())
+    temporary.replace(file)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what killed runs left half written; younger files may be those of a run beside this one."""
+    for file in place.glob("*.tmp"):
+        if time.time() - file.stat().st_mtime > ABANDONED:
+            file.unlink(missing_ok=True)
