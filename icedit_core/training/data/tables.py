@@ -206,5 +206,6 @@ def picture_bytes(key: str, name: str, value: object) -> bytes:
         raise BrokenRow(key, f"the {name} is only a path, {value['path']!r}, but its bytes are needed in the shard")
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes) or not data:
-        raise BrokenRow(key, f"the {name} is {'empty' if not data else type(data).__name__}")
+        found = "null" if data is None else "empty" if data == b"" else f"of type {type(data).__name__}"
+        raise BrokenRow(key, f"the {name} is {found}, but an encoded picture is needed")
     return data
