@@ -1,12 +1,15 @@
 """Write the trained demo model as the files that the stock loaders of ComfyUI read.
 
-COMFYUI_PATH=... python demo/export.py --state DIR [--out demo/weights]
+    COMFYUI_PATH=... python demo/export.py --state DIR [--out demo/weights]              # the base model
+    COMFYUI_PATH=... python demo/export.py --state DIR --adapters [--out demo/loras]     # its adapters, when trained
 
 icedit_demo_fill.safetensors     bf16, diffusers' layout of FLUX Fill (UNETLoader)
 icedit_demo_vae.safetensors      fp16, TAESD with 16 latent channels (VAELoader)
 icedit_demo_clip_l.safetensors   fp16, seeded and untrained: FLUX asks for a CLIP-L, this model ignores it
 icedit_demo_t5.safetensors       fp16
 config.json                      sizes, sampling, the example, SHA-256 of every file
+
+The adapters are in the published layout, bf16: loras/icedit_demo_NAME.safetensors.
 """
 
 import argparse
@@ -20,6 +23,7 @@ import scenes
 import text
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -53,7 +57,7 @@ def states_of(state: Path) -> dict[str, tuple[dict[str, torch.Tensor], torch.dty
     finished = state / "decoder.pt"
     coder_file = finished if finished.exists() else state / "autoencoder.pt"
     coder.load_state_dict(torch.load(coder_file, weights_only=True)["model"])
-    saved = torch.load(state / "editor.pt", weights_only=True)
+    saved = torch.load(state / "base.pt", weights_only=True)
     t5 = text.build(len(saved["ids"]))
     t5.load_state_dict({k.removeprefix("t5."): v for k, v in saved["average"].items() if k.startswith("t5.")})
     flux = {k.removeprefix("flux."): v for k, v in saved["average"].items() if k.startswith("flux.")}
@@ -92,9 +96,20 @@ def export(state: Path, out: Path) -> dict:
 
 def curves(state: Path) -> dict[str, list[dict]]:
     """The learning curves that the trainings saved: minutes, steps, shares of unseen instructions carried out."""
-    files = ("autoencoder", "editor", "decoder")
+    files = ("autoencoder", "base", "decoder")
     present = [name for name in files if (state / f"{name}.pt").exists()]
     return {name: torch.load(state / f"{name}.pt", weights_only=True)["curve"] for name in present}
+
+
+def export_adapters(state: Path, out: Path) -> None:
+    """Every trained adapter below `state`, in bf16."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in sorted(state.glob("*/adapter.safetensors")):
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {key: opened.get_tensor(key).to(torch.bfloat16) for key in opened.keys()}
+        name = f"icedit_demo_{file.parent.name}.safetensors"
+        save_file(tensors, out / name, metadata={**metadata, "license": "Apache-2.0"})
 
 
 def write_example(path: Path) -> None:
@@ -106,13 +121,18 @@ def write_example(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights")
+    parser.add_argument("--adapters", action="store_true", help="write the adapters and nothing else")
+    parser.add_argument("--out", type=Path, help="default: demo/weights, with --adapters demo/loras")
     parser.add_argument("--record", type=Path, help="also write the learning curves to this JSON file")
     args = parser.parse_args()
     if args.record:
         args.record.write_text(json.dumps(curves(args.state), indent=1) + "\n", encoding="utf-8")
-    export(args.state, args.out)
-    write_example(Path(__file__).parent / "example.png")
+    here = Path(__file__).parent
+    if args.adapters:
+        export_adapters(args.state, args.out or here / "loras")
+        return
+    export(args.state, args.out or here / "weights")
+    write_example(here / "example.png")
 
 
 if __name__ == "__main__":

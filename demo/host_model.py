@@ -1,13 +1,19 @@
-"""The demo model in a real ComfyUI, in this process, on the CPU, through stock loaders and nodes only."""
+"""The demo model in a real ComfyUI, in this process, on the CPU: stock loaders and nodes, and the pack's adapters."""
 
+import importlib.util
 import json
+import math
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import text
 import torch
+from safetensors import safe_open
 
 WEIGHTS = Path(__file__).parent / "weights"
+LORAS = Path(__file__).parent / "loras"
 
 
 class HostModel:
@@ -45,24 +51,45 @@ class HostModel:
         self._sample = nodes.common_ksampler
         self._guide, self._shift = FluxGuidance, ModelSamplingFlux
 
+    def adapted(self, path: Path):
+        """A copy of the model with an adapter in force, as ICEditLoadLoRA gives it."""
+        pack = _pack()
+        adapter, top_k = pack.files.load(path)
+        return pack.adapters.attach(self.model, adapter, 1.0, top_k)
+
+    @staticmethod
+    def parameters(path: Path) -> int:
+        """Number of parameters in a safetensors file."""
+        with safe_open(path, "pt") as file:
+            return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())
+
     @torch.no_grad()
-    def conditioning(self, instructions: list[str]):
-        """One conditioning whose rows are the instructions in the in-context prompt."""
-        encoded = [self._encode(self.clip, text.IC_TEMPLATE.format(instruction=i))[0][0] for i in instructions]
+    def conditioning(self, instructions: list[str], in_context: bool = True):
+        """One conditioning whose rows are the instructions, in the in-context prompt or as they are."""
+        prompts = [text.IC_TEMPLATE.format(instruction=i) if in_context else i for i in instructions]
+        encoded = [self._encode(self.clip, prompt)[0][0] for prompt in prompts]
         states = torch.cat([states for states, _ in encoded])
         pooled = torch.cat([extra["pooled_output"] for _, extra in encoded])
         return self._guide.execute([[states, {"pooled_output": pooled}]], self.config["guidance"]).args[0]
 
     @torch.no_grad()
-    def edit(self, sources: torch.Tensor, instructions: list[str], seed: int, noise_mask: bool) -> torch.Tensor:
-        """Edit images (B, H, W, 3) in [0, 1]; returns the right panels, (B, H, W, 3)."""
+    def edit(
+        self, sources: torch.Tensor, instructions: list[str], seed: int, noise_mask: bool, model=None, in_context=True
+    ) -> torch.Tensor:
+        """Edit images (B, H, W, 3) in [0, 1]; returns the right panels, (B, H, W, 3).
+
+        Args:
+            noise_mask: overwrite the left half's latent at every step.
+            model: from `adapted`; None is the base alone.
+            in_context: wrap the instructions in the published prompt.
+        """
         count, height, width, _ = sources.shape
         diptych = torch.cat([sources, sources], dim=2)
         mask = torch.zeros(count, height, 2 * width)
         mask[:, :, width:] = 1
-        positive = self.conditioning(instructions)
+        positive = self.conditioning(instructions, in_context)
         positive, negative, latent = self._inpaint(positive, positive, diptych, self.vae, mask, noise_mask)
-        model = self._shift().patch(self.model, 1.15, 0.5, 2 * width, height)[0]
+        model = self._shift().patch(model or self.model, 1.15, 0.5, 2 * width, height)[0]
         how = (self.config["steps"], 1.0, self.config["sampler"], self.config["scheduler"])
         done = self._sample(model, seed, *how, positive, negative, latent)[0]
         return self.vae.decode(done["samples"])[:, :, width:].clamp(0, 1)
@@ -92,3 +119,23 @@ class HostModel:
             guidance=torch.full((count,), float(self.config["guidance"])),
         )
         return (noisy - denoised) / t
+
+
+def _pack():
+    """The pack's adapter code; the pack's root must not be on sys.path, where its `nodes` would hide the host's."""
+    name, root = "icedit_pack", Path(__file__).resolve().parents[1]
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, root / "__init__.py", submodule_search_locations=[str(root)]
+        )
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return _Pack(
+        importlib.import_module(f"{name}.icedit_core.adapters.files"),
+        importlib.import_module(f"{name}.nodes.host.adapters"),
+    )
+
+
+class _Pack(NamedTuple):
+    files: ModuleType
+    adapters: ModuleType

@@ -27,7 +27,7 @@ def differences(host: HostModel, weights: Path, count: int = 8) -> dict[str, flo
     tokenizer, t5, flux = text.Tokenizer(), text.build(text.VOCABULARY), editor.build()
     t5.load_state_dict(_read(weights, "t5"), strict=False)
     flux.load_state_dict(_read(weights, "fill"))
-    ids = torch.tensor([[tokenizer.ids[row] for row in rows] for rows in tokenizer(instructions).tolist()])
+    ids = torch.tensor([[tokenizer.ids[row] for row in rows] for rows in tokenizer.in_context(instructions).tolist()])
     prompts = [text.IC_TEMPLATE.format(instruction=i) for i in instructions]
     theirs = torch.tensor([[token for token, _ in host.clip.tokenize(p)["t5xxl"][0]] for p in prompts])
     if not torch.equal(ids, theirs):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
+    "ablation": "demo/ablation.py",  # what each part of the method is worth on the demo model
     "demo": "demo/evaluate.py",  # how well the demo model carries out instructions
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
     "early-filter": "devtools/bench/early_filter.py",  # what several seeds and a judge are worth

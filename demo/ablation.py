@@ -1,0 +1,181 @@
+"""What each part of the method is worth on the demo model: every shipped adapter on the same scenes it never saw.
+
+    python dev.py bench ablation [--count 600] [--only NAME ...] [--out benchmarks]
+
+Writes ablation.json, ablation.md and ablation.png. A third of the scenes ask for a colour, shape and task that training
+never showed together, a third use a wording that training never saw. Figures are reported, not asserted. With --only,
+the other variants keep the figures that the file has for the same weights.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import platform
+import time
+from pathlib import Path
+
+import ablation_page
+import numpy as np
+import scenes
+import torch
+from host_model import LORAS, WEIGHTS, HostModel
+
+log = logging.getLogger("ablation")
+BATCH = 20
+# name -> adapter file, in-context prompt
+VARIANTS = {
+    "base_no_ic": (None, False),
+    "base": (None, True),
+    "moe_only_no_ic": ("icedit_demo_moe_only_no_ic", False),
+    "moe_only": ("icedit_demo_moe_only", True),
+    "normal_lora_no_ic": ("icedit_demo_normal_lora_no_ic", False),
+    "normal_lora": ("icedit_demo_normal_lora", True),
+    "moe_lora_no_ic": ("icedit_demo_moe_lora_no_ic", False),
+    "moe_lora": ("icedit_demo_moe_lora", True),
+}
+
+
+class Usage:
+    """Counts which expert each token goes to, layer by layer, while `model` is in use."""
+
+    def __init__(self, model):
+        banks = [patcher.model for patchers in model.additional_models.values() for patcher in patchers]
+        self.layers = [layer for bank in banks for layer in bank]
+        self.counts = [torch.zeros(layer.num_experts) for layer in self.layers]
+
+    def __enter__(self):
+        for layer, counts in zip(self.layers, self.counts, strict=True):
+            counts.zero_()
+            layer.hidden = self._counting(layer, counts)
+        return self
+
+    def __exit__(self, *_):
+        for layer in self.layers:
+            del layer.hidden
+
+    @staticmethod
+    def _counting(layer, counts):
+        hidden = layer.hidden
+
+        def counted(x):
+            counts.add_(torch.bincount(layer.logits(x).argmax(-1).flatten(), minlength=len(counts)))
+            return hidden(x)
+
+        return counted
+
+    def shares(self) -> list[list[float]]:
+        return [[round(share, 4) for share in (counts / counts.sum()).tolist()] for counts in self.counts]
+
+
+def by_task(examples) -> list[list[int]]:
+    """Indices in batches, each of one family."""
+    batches = []
+    for task in scenes.TASKS:
+        members = [i for i, e in enumerate(examples) if e.task == task]
+        batches += [members[at : at + BATCH] for at in range(0, len(members), BATCH)]
+    return batches
+
+
+def edits_of(host: HostModel, model, in_context: bool, examples) -> tuple[list[np.ndarray], dict]:
+    """The edit of every scene, and the experts' shares per family and layer."""
+    edits: list = [None] * len(examples)
+    usage: dict[str, list] = {}
+    counter = Usage(model) if model is not None and model.additional_models else None
+    for batch in by_task(examples):
+        sources = torch.stack([torch.from_numpy(examples[i].source) for i in batch])
+        words = [examples[i].instruction for i in batch]
+        how = {"seed": batch[0], "noise_mask": True, "model": model, "in_context": in_context}
+        if counter:
+            with counter:
+                made = host.edit(sources, words, **how)
+            usage.setdefault(examples[batch[0]].task, []).append(counter.shares())
+        else:
+            made = host.edit(sources, words, **how)
+        for i, image in zip(batch, made.numpy(), strict=True):
+            edits[i] = image
+    return edits, {task: np.mean(shares, axis=0).round(4).tolist() for task, shares in usage.items()}
+
+
+def figures(examples, images) -> dict:
+    """Success and mean absolute error outside the edit: overall, per family, per split, for both kinds of swap."""
+    verdicts = [e.check(image) for e, image in zip(examples, images, strict=True)]
+    groups = {"all": list(range(len(examples)))}
+    groups |= {task: [i for i, e in enumerate(examples) if e.task == task] for task in scenes.TASKS}
+    groups |= {split: [i for i, e in enumerate(examples) if e.split == split] for split in scenes.SPLITS}
+    for kind in ("shape", "shape and colour"):
+        groups[f"swap: {kind}"] = [i for i, e in enumerate(examples) if (e.task, e.kind) == ("swap", kind)]
+    return {
+        name: {
+            "scenes": len(members),
+            "success": round(float(np.mean([verdicts[i].success for i in members])), 4),
+            "outside": round(float(np.mean([verdicts[i].outside for i in members])), 4),
+        }
+        for name, members in groups.items()
+        if members
+    }
+
+
+def measure(host: HostModel, name: str, examples) -> tuple[dict, list[np.ndarray]]:
+    """One variant's figures and edits."""
+    file, in_context = VARIANTS[name]
+    path = LORAS / f"{file}.safetensors" if file else None
+    start = time.perf_counter()
+    edits, usage = edits_of(host, host.adapted(path) if path else None, in_context, examples)
+    result: dict = {"figures": figures(examples, edits), "in_context": in_context}
+    if path:
+        result |= {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        result["parameters"] = host.parameters(path)
+    if usage:
+        result["expert_usage"] = usage
+    result["seconds"] = round(time.perf_counter() - start, 1)
+    log.info("%s: %s", name, result["figures"]["all"])
+    return result, edits
+
+
+def ceiling(host: HostModel, examples) -> dict:
+    """The same check on every target after the autoencoder's encoding and decoding."""
+    pairs = [(torch.from_numpy(e.source), torch.from_numpy(e.target)) for e in examples]
+    return figures(examples, [host.autoencode(*pair).numpy() for pair in pairs])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=600, help="number of unseen scenes")
+    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "benchmarks")
+    args = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
+    host, examples = HostModel(), scenes.unseen(args.count)
+    facts = {
+        "scenes": args.count,
+        "first_seed": scenes.UNSEEN,
+        **{k: host.config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
+        "weights": {k: v for k, v in host.config["sha256"].items() if k.startswith("icedit_demo_")},
+        "base_parameters": host.parameters(WEIGHTS / "icedit_demo_fill.safetensors"),
+    }
+    out = args.out / "ablation.json"
+    kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    if {k: kept.get(k) for k in facts} != facts:
+        kept = {"variants": {}, "ceiling": ceiling(host, examples)}
+        log.info("ceiling: %s", kept["ceiling"]["all"])
+    shown = ablation_page.chosen(examples)
+    pictures = {}
+    for name in args.only:
+        kept["variants"][name], edits = measure(host, name, examples)
+        pictures[name] = [edits[i] for i in shown]
+    kept["variants"] = {name: kept["variants"][name] for name in VARIANTS if name in kept["variants"]}
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used"
+    result = {**facts, **kept, "machine": machine, "torch": torch.__version__}
+    args.out.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (args.out / "ablation.md").write_text(ablation_page.page(result), encoding="utf-8")
+    if set(pictures) == set(VARIANTS):
+        ablation_page.sheet([examples[i] for i in shown], pictures).save(args.out / "ablation.png", optimize=True)
+    log.info("%s", ablation_page.page(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Fine-tune the demo's adapters on instructions, with the pack's own trainer.
+
+    COMFYUI_PATH=... python demo/train_adapters.py --state DIR [--base demo/weights] [--only NAME ...] [--steps N]
+
+Every adapter sees the same scenes in the same order for the same number of steps, with the same settings. Latents are
+encoded once. A training that was stopped goes on from its last checkpoint; DIR/NAME/adapter.safetensors is the result.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import scenes
+from PIL import Image
+from pool import SHARES
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
+
+from icedit_core.training import config, loop  # noqa: E402
+from icedit_core.training.base import load_base  # noqa: E402
+from icedit_core.training.data.rows import Row  # noqa: E402
+
+log = logging.getLogger("train_adapters")
+ROWS = 10_000
+FIRST_SEED = 1_000_000_000  # other scenes than the base model's
+STEPS = 900
+MOE = {"rank": 12, "alpha": 12, "experts": 4, "top_k": 1}
+VARIANTS = {
+    "moe_lora": {"adapter": MOE, "prompt": "ic"},
+    "normal_lora": {"adapter": {"rank": 24, "alpha": 24, "experts": 0}, "prompt": "ic"},
+    "moe_lora_no_ic": {"adapter": MOE, "prompt": "direct"},
+    "moe_only": {"adapter": {**MOE, "plain": []}, "prompt": "ic"},
+    "normal_lora_no_ic": {"adapter": {"rank": 24, "alpha": 24, "experts": 0}, "prompt": "direct"},
+    "moe_only_no_ic": {"adapter": {**MOE, "plain": []}, "prompt": "direct"},
+}
+
+
+class SceneRows:
+    """Scenes of the training split as the trainer's rows."""
+
+    def __init__(self, count: int):
+        tasks = np.random.default_rng(0).choice(list(SHARES), count, p=list(SHARES.values()))
+        self.tasks = [str(task) for task in tasks]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, index: int) -> Row:
+        e = scenes.make(FIRST_SEED + index, task=self.tasks[index])
+        return Row(str(e.seed), _picture(e.source), _picture(e.target), e.instruction, e.task)
+
+    def fingerprint(self) -> str:
+        return f"scenes-{FIRST_SEED}-{len(self)}-{scenes.PANEL}"
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+
+
+def settings(name: str, state: Path, base: Path, steps: int, seed: int = 0) -> config.Config:
+    """What the trainer is told; all but the adapter and the prompt are the same for every variant."""
+    variant = VARIANTS[name]
+    return config.parse(
+        {
+            "model": {"base": str(base), "dtype": "bfloat16"},
+            "data": {
+                "path": "scenes",
+                "panel": [scenes.PANEL, scenes.PANEL],
+                "prompt": variant["prompt"],
+                "cache": str(state / "cache"),
+            },
+            "adapter": variant["adapter"] | {"router_gradient": "straight_through", "balance": 0.01},
+            "train": {
+                "steps": steps,
+                "batch": 48,
+                "accumulate": 1,
+                "mixed_precision": "bf16",
+                "compile": True,
+                "seed": seed,
+                "text_dropout": 0.0,
+            },
+            "optimiser": {
+                "name": "adamw",
+                "lr": 2e-3,
+                "weight_decay": 0.0,
+                "betas": [0.9, 0.98],
+                "clip": 1.0,
+                "warmup": 30,
+                "schedule": "linear",
+                "decay_from": 0.3,
+            },
+            "loss": {
+                "left_weight": 0.1,
+                "changed_weight": 5.0,
+                "time_mean": 1.3,
+                "time_std": 1.2,
+                "time_uniform": 0.25,
+            },
+            "ema": {"decay": 0.99},
+            "validation": {"every": 0},
+            "output": {"folder": str(state / name), "save_every": 200, "keep": 1},
+        },
+        who="train_adapters",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--base", type=Path, default=Path(__file__).parent / "weights")
+    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--steps", type=int, default=STEPS)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for name in args.only:
+        start = time.monotonic()
+        chosen = settings(name, args.state, args.base, args.steps)
+        result = loop.train(chosen, rows=SceneRows(ROWS), base=load_base(str(args.base)))
+        log.info("%s", json.dumps({"adapter": name, "file": str(result), "seconds": round(time.monotonic() - start)}))
+
+
+if __name__ == "__main__":
+    main()
