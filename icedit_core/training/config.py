@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .fields import build, key
-from .lora import AdapterSpec
+from .spec import AdapterSpec
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -62,7 +62,9 @@ def _join(section: str, name: str) -> str:
 def _suggestion(unknown: str, section: str, known: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(unknown, known, n=1)
     place = f"[{section}] knows" if section else "the sections are"
-    return (f"Did you mean {near[0]!r}? " if near else "") + f"{place[0].upper()}{place[1:]} {', '.join(sorted(known))}."
+    return (
+        f"Did you mean {near[0]!r}? " if near else ""
+    ) + f"{place[0].upper()}{place[1:]} {', '.join(sorted(known))}."
 
 
 def _checked(value: Any, wanted: Any, rules: Mapping[str, Any], where: str, folder: Path | None) -> Any:

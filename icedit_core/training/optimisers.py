@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ def make(settings: Optimiser, parameters: Iterable[nn.Parameter]) -> torch.optim
 
     Prodigy finds its own step size; bias correction and the safeguard for warm-ups are on, as published.
     """
-    shared = {"lr": settings.rate, "weight_decay": settings.weight_decay, "betas": settings.betas}
+    shared: dict[str, Any] = {"lr": settings.rate, "weight_decay": settings.weight_decay, "betas": settings.betas}
     if settings.name == "adamw":
         return torch.optim.AdamW(parameters, **shared)
     from prodigyopt import Prodigy

@@ -1,4 +1,4 @@
-"""What a training writes down: one line a step in loss.csv, the router's habits in router.csv, report.json at the end."""
+"""What a training writes down: a line a step in loss.csv, the routers' habits in router.csv, report.json at the end."""
 
 from __future__ import annotations
 

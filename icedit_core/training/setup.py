@@ -13,7 +13,7 @@ import torch
 from .base import Base, load_base
 from .cache import Cache, build_cache
 from .config import Config
-from .data.rows import Rows, open_rows
+from .data.rows import Rows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -75,18 +75,20 @@ def open_cache(config: Config, rows: Rows, base: Base, accelerator: Accelerator)
     return cache
 
 
-def _progress() -> Callable[[int, int], None]:
+def _progress() -> Callable[[str, int, int], None]:
     """Says how far the encoding is, now and then, with the rate and the time left."""
-    start, said, first = time.monotonic(), time.monotonic(), 0
+    began: dict[str, tuple[float, int]] = {}
+    said = time.monotonic()
 
-    def progress(done: int, total: int) -> None:
-        nonlocal said, first
-        first = first or done
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal said
         now = time.monotonic()
-        if done != total and now - said < SAY_EVERY:
-            return
-        said, rate = now, max(done - first, 1) / max(now - start, 1e-9)
-        log.info("encoding: %d of %d, %.1f a second, %s left", done, total, rate, in_time((total - done) / rate))
+        start, first = began.setdefault(what, (now, done))  # what an earlier run encoded costs no time now
+        if done == total or now - said >= SAY_EVERY:
+            said, rate = now, max(done - first, 1) / max(now - start, 1e-3)
+            log.info(
+                "%s encoded: %d of %d, %.1f a second, %s left", what, done, total, rate, in_time((total - done) / rate)
+            )
 
     return progress
 

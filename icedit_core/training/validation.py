@@ -32,7 +32,9 @@ def schedule(steps: int, tokens: int) -> list[float]:
 
 
 @torch.no_grad()
-def sample(model: Callable[..., Tensor], batch: dict[str, Tensor], noise: Tensor, steps: int, guidance: float) -> Tensor:
+def sample(
+    model: Callable[..., Tensor], batch: dict[str, Tensor], noise: Tensor, steps: int, guidance: float
+) -> Tensor:
     """Euler from noise to latents.
 
     Args:

@@ -1,0 +1,58 @@
+"""Fine-tune FLUX.1 Fill for editing by instruction, as docs/training.md describes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+NEEDED = (
+    "accelerate",
+    "diffusers",
+    "matplotlib",
+    "peft",
+    "prodigyopt",
+    "pyarrow",
+    "safetensors",
+    "torch",
+    "transformers",
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check config, data and memory, say what would happen, and stop"
+    )
+    parser.add_argument(
+        "--resume",
+        choices=("auto", "never"),
+        default="auto",
+        help="auto (default): go on from the newest checkpoint; never: set the old ones aside and start anew",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, or say what training would do.
+
+    Raises:
+        ValueError: anything that the user can put right.
+    """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"icedit train: {', '.join(missing)} cannot be imported, but the trainer needs it. "
+            "Run: pip install '.[train]' in the folder of this pack."
+        )
+    from ..training import config
+
+    settings = config.load(arguments.config)
+    if arguments.dry_run:
+        from ..training import dry_run
+
+        return dry_run.run(settings, arguments.resume)
+    from ..training import loop
+
+    loop.train(settings, resume=arguments.resume)
+    return 0
