@@ -92,7 +92,7 @@ def _transformer(folder: Path, config: dict[str, Any], dtype: torch.dtype, devic
 
     model: Any = FluxTransformer2DModel(**config)
     model.load_state_dict(_load(_file(folder, "fill")))
-    return model.to(device, dtype)
+    return torch.nn.Module.to(model, device, dtype)  # diffusers' own warns about an empty list
 
 
 class DemoAutoencoder:
@@ -112,7 +112,8 @@ class DemoAutoencoder:
         model.load_state_dict({_tiny_key(key): value for key, value in state.items()})
         for coder in (model.encoder, model.decoder):
             _skip_idle_blocks(coder.layers)
-        self._model = model.to(device, dtype).to(memory_format=torch.channels_last).requires_grad_(False).eval()
+        torch.nn.Module.to(model, device, dtype, memory_format=torch.channels_last)
+        self._model = model.requires_grad_(False).eval()
 
     def encode(self, images: Tensor) -> Tensor:
         latents = self._model.encode(images * 2 - 1).latents
