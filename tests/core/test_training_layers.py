@@ -1,4 +1,4 @@
-"""The adapter in training: the recorded one comes out, nothing stays behind, compiling or checkpointing changes nothing."""
+"""The adapter in training: the recorded one comes out, nothing stays behind, checkpointing and compiling are exact."""
 
 from pathlib import Path
 
