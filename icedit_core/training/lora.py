@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -82,9 +82,12 @@ class Trainable(nn.Module):
         """Keep only the blocks' inputs for the backward pass and run the blocks again there."""
 
         def call(block: nn.Module, *inputs: Any) -> Any:
-            contexts = lambda: (nullcontext(), self._forgetting())  # noqa: E731
             return checkpoint(
-                block.__call__, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+                block.__call__,
+                *inputs,
+                use_reentrant=False,
+                preserve_rng_state=False,
+                context_fn=lambda: (nullcontext(), self._forgetting()),
             )
 
         self.transformer.enable_gradient_checkpointing(call)
@@ -134,7 +137,7 @@ class Trainable(nn.Module):
         _same_layers("experts", routed, self.routed_names)
         for name, (down, up) in self._plain_pairs().items():
             _copy(name, down.weight, plain[name].down)
-            _copy(name, up.weight, plain[name].up * (plain[name].scale / self.spec.scale))
+            _copy(name, up.weight, plain[name].up.float() * (plain[name].scale / self.spec.scale))
         for name, layer in self._routed().items():
             theirs = MoELoRA(routed[name], dtype=torch.float32)
             _copy(name, layer.router, theirs.router)
@@ -212,7 +215,7 @@ def _add_plain(transformer: Any, names: Sequence[str], spec: AdapterSpec) -> Non
         layer.lora_B.float()
 
 
-def _same_layers(what: str, got: Mapping[str, Any], wanted) -> None:
+def _same_layers(what: str, got: Mapping[str, Any], wanted: Iterable[str]) -> None:
     missing, unknown = sorted(set(wanted) - set(got)), sorted(set(got) - set(wanted))
     if missing or unknown:
         name, where = (missing[0], "is not in the file") if missing else (unknown[0], "is in the file")

@@ -73,6 +73,9 @@ def test_recorded_adapter_gives_the_recorded_output_and_comes_out_as_it_was():
     state = trainable.adapter_state()
     assert state.keys() == tensors.keys()
     assert all(torch.equal(state[name], tensors[name].float()) for name in tensors)
+    trainable(**recorded_inputs()[0]).square().mean().backward()
+    for layer in trainable.experts:  # at top-1 the published gates give the router exactly nothing
+        assert layer.down.grad.any() and torch.equal(layer.router.grad, torch.zeros_like(layer.router))
 
 
 @pytest.mark.parametrize("experts", [4, 0])
