@@ -40,15 +40,15 @@ def parts(folder: Path) -> Parts:
     Raises:
         ValueError: files are missing.
     """
-    missing = [path.name for path in (*(_file(folder, name) for name in FILES), folder / "config.json")
-               if not path.is_file()]  # fmt: skip
+    files = {name: _file(folder, name) for name in FILES}
+    missing = [path.name for path in (*files.values(), folder / "config.json") if not path.is_file()]
     if missing:
         raise ValueError(
             f"demo model: {folder} has no {', '.join(missing)}, but the demo's files are needed there. "
             "Train from a checkout of the pack, or name a folder that demo/export.py wrote."
         )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    identities = {name: file_identity(_file(folder, name)) for name in FILES}
+    identities = {name: file_identity(path, path.stat().st_size) for name, path in files.items()}
     encoders = hash_of(*(identities[name] for name in FILES[1:]), str(config["t5_min_length"]))
     flux = transformer_config(_shapes(_file(folder, "fill")))
     return Parts(
@@ -92,7 +92,13 @@ def _transformer(folder: Path, config: dict[str, Any], dtype: torch.dtype, devic
 
     model: Any = FluxTransformer2DModel(**config)
     model.load_state_dict(_load(_file(folder, "fill")))
-    return torch.nn.Module.to(model, device, dtype)  # diffusers' own warns about an empty list
+    return _placed(model, dtype, device)
+
+
+def _placed(model: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    """torch's own `to`: diffusers' warns that an empty list of modules would be cast."""
+    to: Any = torch.nn.Module.to
+    return to(model, device, dtype)
 
 
 class DemoAutoencoder:
@@ -112,8 +118,7 @@ class DemoAutoencoder:
         model.load_state_dict({_tiny_key(key): value for key, value in state.items()})
         for coder in (model.encoder, model.decoder):
             _skip_idle_blocks(coder.layers)
-        torch.nn.Module.to(model, device, dtype, memory_format=torch.channels_last)
-        self._model = model.requires_grad_(False).eval()
+        self._model = _placed(model, dtype, device).to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
     def encode(self, images: Tensor) -> Tensor:
         latents = self._model.encode(images * 2 - 1).latents

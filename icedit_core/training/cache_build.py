@@ -168,6 +168,11 @@ def _encode_pairs(plan: Plan, parts: dict[str, list[Tensor]], source: Tensor, ta
     parts["changed"].append(torch.cat([torch.zeros_like(right), right], 3).to(plan.dtype))
     for name, other in (("target", target), ("condition", torch.full_like(source, 0.5))):
         latents = plan.base.encode_images(torch.cat([source, other], 3))
+        if not latents.isfinite().all():
+            raise ValueError(
+                f"cache: the autoencoder in {plan.base.dtype} gives latents that are not finite, but numbers are "
+                'needed. Set the base\'s dtype to "float32".'
+            )
         parts[name].append(latents.to("cpu", plan.dtype))
 
 

@@ -148,7 +148,7 @@ def hash_of(*parts: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def file_identity(path: Path, sample: int = 1 << 16) -> str:
+def file_identity(path: Path, sample: int = 1 << 14) -> str:
     """A file's size and a hash of its first and last `sample` bytes.
 
     Dates are left out, so that a copy on another machine is the same data. An edit in place that keeps the size and
