@@ -27,6 +27,8 @@ SIDE = 256  # px of one picture in the grid
 THUMBNAILS = {
     "icedit_demo": "made by the demo model",
     "icedit_flux_fill": "made by the demo model; FLUX.1 Fill was not run",
+    "icedit_normal_lora": "made by the demo model; FLUX.1 Fill was not run",
+    "icedit_training_free": "made by the demo model; FLUX.1 Fill was not run",
     "icedit_early_filter_demo": "made by the demo model",
     "icedit_early_filter": "made by the demo model; FLUX.1 Fill was not run",
     "best_of_any_editor": "made by the demo model; FLUX.1 Kontext was not run",

@@ -20,11 +20,12 @@ from .any_editor import any_editor_workflow
 from .early_filter import early_filter_workflow
 from .edit import edit_workflow
 from .judges import host_judge, person_judge
-from .models import MOE_LORA, flux_loaders
+from .models import MOE_LORA, NORMAL_LORA, flux_loaders
 
-__all__ = ["MOE_LORA", "definitions", "main", "node_ids", "render"]
+__all__ = ["MOE_LORA", "NORMAL_LORA", "definitions", "main", "node_ids", "render"]
 
 ROOT = Path(__file__).resolve().parents[2]
+INSTRUCTION = "make her hair dark green"
 DEMO_SCENE = {"seed": 1000000, "task": "recolour", "size": 256}
 DEMO_INSTRUCTION = "change the color of the purple triangle to yellow"
 HARD_SCENE = {"seed": 10086, "task": "swap", "size": 256}  # some seeds of the demo model fail on it
@@ -53,11 +54,11 @@ def _demo() -> dict[str, Any]:
     }
 
 
-def _flux() -> dict[str, Any]:
+def _flux(lora: str | None = MOE_LORA) -> dict[str, Any]:
     """What FLUX Fill's workflows share."""
     return {
-        "loaders": flux_loaders(),
-        "model": Link("lora"),
+        "loaders": flux_loaders(lora),
+        "model": Link("lora" if lora else "unet"),
         "clip": Link("clip"),
         "vae": Link("vae"),
         "image": Node("LoadImage", {"image": "example.png"}, size=(320, 330), title="Your picture"),
@@ -76,10 +77,14 @@ def _edits() -> dict[str, Workflow]:
             note=_note("demo"),
             prefix="ICEdit/demo",
         ),
-        "icedit_flux_fill": edit_workflow(
-            **_flux(), instruction="make her hair dark green", note=_note("flux_fill"), prefix="ICEdit/edit"
-        ),
+        "icedit_flux_fill": _flux_edit(MOE_LORA, "flux_fill", "ICEdit/edit"),
+        "icedit_normal_lora": _flux_edit(NORMAL_LORA, "normal_lora", "ICEdit/normal_lora"),
+        "icedit_training_free": _flux_edit(None, "training_free", "ICEdit/training_free"),
     }
+
+
+def _flux_edit(lora: str | None, note: str, prefix: str) -> Workflow:
+    return edit_workflow(**_flux(lora), instruction=INSTRUCTION, note=_note(note), prefix=prefix)
 
 
 def _filters() -> dict[str, Workflow]:
@@ -88,7 +93,7 @@ def _filters() -> dict[str, Workflow]:
             _flux(),
             early=6,
             judge=host_judge,
-            instruction="make her hair dark green",
+            instruction=INSTRUCTION,
             note=_note("early_filter"),
             prefix="ICEdit/best",
         ),

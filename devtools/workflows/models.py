@@ -26,13 +26,14 @@ AE = {
     "directory": "vae",
 }
 MOE_LORA = "ICEdit-MoE-LoRA.safetensors"
+NORMAL_LORA = "ICEdit-normal-LoRA.safetensors"
 
 LOADER_SIZES = ((320, 90), (320, 140), (320, 70), (320, 130))
 
 
-def flux_loaders() -> dict[str, Node]:
-    """FLUX.1 Fill, its text encoders and autoencoder, and the MoE-LoRA, from the host's model folders."""
-    return {
+def flux_loaders(lora: str | None = MOE_LORA) -> dict[str, Node]:
+    """FLUX.1 Fill, its text encoders and autoencoder, and an adapter, from the host's model folders."""
+    loaders = {
         "unet": Node("UNETLoader", {"unet_name": FILL["name"]}, (0, 40), LOADER_SIZES[0], models=(FILL,)),
         "clip": Node(
             "DualCLIPLoader",
@@ -42,5 +43,7 @@ def flux_loaders() -> dict[str, Node]:
             models=(CLIP_L, T5),
         ),
         "vae": Node("VAELoader", {"vae_name": AE["name"]}, (0, 390), LOADER_SIZES[2], models=(AE,)),
-        "lora": Node("ICEditLoadLoRA", {"model": Link("unet"), "lora_name": MOE_LORA}, (0, 520), LOADER_SIZES[3]),
     }
+    if lora:
+        loaders["lora"] = Node("ICEditLoadLoRA", {"model": Link("unet"), "lora_name": lora}, (0, 520), LOADER_SIZES[3])
+    return loaders

@@ -30,11 +30,22 @@ def adapter_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def published_files(server, adapter_file):
+def plain_adapter_file(adapter_file, tmp_path_factory):
+    """The layers of the MoE-LoRA that have no experts: a plain LoRA."""
+    path = tmp_path_factory.mktemp("loras") / "plain.safetensors"
+    plain = {k: v for k, v in load_file(adapter_file).items() if "expert" not in k and "route" not in k}
+    assert plain
+    save_file(plain, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def published_files(server, adapter_file, plain_adapter_file):
     """Small files under the published names."""
     for name, file in graphs.PUBLISHED.items():
         server.place_model(name, graphs.WEIGHTS / file)
     server.place_model(f"loras/{workflows.MOE_LORA}", adapter_file)
+    server.place_model(f"loras/{workflows.NORMAL_LORA}", plain_adapter_file)
 
 
 @pytest.fixture
@@ -133,17 +144,28 @@ async def test_one_model_with_and_without_the_adapter_in_one_graph(client, publi
     assert result.images("show")
 
 
-async def test_flux_workflow_validates_unchanged_and_runs_on_small_text_encoders(client, published_files):
+FLUX_EDITS = {
+    "icedit_flux_fill": "6 routed layers of 4 experts",
+    "icedit_normal_lora": "plain layers, rank 4",
+    "icedit_training_free": None,
+}
+
+
+@pytest.mark.parametrize("name", FLUX_EDITS)
+async def test_flux_workflow_validates_unchanged_and_runs_on_small_text_encoders(client, published_files, name):
     """Stock DualCLIPLoader fixes its encoders' sizes, so only its link is replaced."""
     picture = await client.upload_image(small_picture(), "example.png", overwrite=True)
-    graph = graphs.changed(graphs.shipped("icedit_flux_fill"), "LoadImage", image=picture.widget)
+    graph = graphs.changed(graphs.shipped(name), "LoadImage", image=picture.widget)
     await client.cancel(await client.queue(graph))
     graph["demo"] = {"class_type": "ICEditDemoModel", "inputs": {}}
     graph[graphs.find(graph, "ICEditPrompt")]["inputs"]["clip"] = ["demo", 1]
     del graph[graphs.find(graph, "DualCLIPLoader")]
     result = await client.run(graph, timeout=300)
     assert (await graphs.picture(client, result)).shape == (33, 260, 3)
-    assert "routed layers" in result.text(graphs.find(graph, "ICEditLoadLoRA"))
+    adapters = [number for number, node in graph.items() if node["class_type"] == "ICEditLoadLoRA"]
+    said = [result.text(number) for number in adapters]
+    assert len(said) == (FLUX_EDITS[name] is not None)
+    assert all(FLUX_EDITS[name] in text for text in said)
 
 
 def small_picture():
@@ -260,8 +282,9 @@ def test_sigmas_are_the_published_pipelines(pack, size, steps):
     torch.testing.assert_close(got.double(), expected, atol=1e-3, rtol=0)
 
 
-async def test_flux_workflow_takes_its_shift_from_the_diptych():
-    graph = graphs.shipped("icedit_flux_fill")
+@pytest.mark.parametrize("name", FLUX_EDITS)
+async def test_flux_workflow_takes_its_shift_from_the_diptych(name):
+    graph = graphs.shipped(name)
     shift = graph[graphs.find(graph, "ModelSamplingFlux")]["inputs"]
     size = graphs.find(graph, "GetImageSize")
     assert (shift["width"], shift["height"]) == ([size, 0], [size, 1])
