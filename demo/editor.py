@@ -1,11 +1,17 @@
-"""The demo's editor: a small FLUX Fill in diffusers' layout, its packing and its sampler."""
+"""The demo's base model: a small FLUX Fill in diffusers' layout, and its sampler."""
 
 import itertools
 import math
+import sys
+from pathlib import Path
 
 import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
+
+from icedit_core.training.objective import condition, image_ids, pack, unpack  # noqa: E402
 
 GUIDANCE = 50.0
 HIDDEN, HEADS = 256, 2
@@ -49,35 +55,6 @@ def _open_gates(linear: torch.nn.Linear, parts: int, gates: tuple[int, ...]) -> 
     for part, chunk in enumerate(linear.bias.chunk(parts)):
         if part in gates:
             chunk.fill_(0.5)
-
-
-def pack(latent: Tensor) -> Tensor:
-    """(B, C, H, W) to tokens (B, H/2 * W/2, 4C), each (channel, row, column) as FLUX has it."""
-    b, c, h, w = latent.shape
-    return latent.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, h // 2 * (w // 2), c * 4)
-
-
-def unpack(tokens: Tensor, h: int, w: int) -> Tensor:
-    """The inverse of `pack`; h and w of the latent."""
-    b, _, c = tokens.shape
-    return tokens.view(b, h // 2, w // 2, c // 4, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(b, c // 4, h, w)
-
-
-def image_ids(h: int, w: int) -> Tensor:
-    """(H/2 * W/2, 3) row and column of every token."""
-    rows, columns = torch.meshgrid(torch.arange(h // 2), torch.arange(w // 2), indexing="ij")
-    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
-
-
-def condition(masked: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Tokens of the masked latent (B, 16, H, W) and of the mask (B, 1, H, W), (B, N, 320).
-
-    Without a mask the right half is to be painted.
-    """
-    if mask is None:
-        mask = torch.zeros_like(masked[:, :1])
-        mask[..., mask.shape[-1] // 2 :] = 1
-    return pack(torch.cat([masked, mask.expand(-1, 64, -1, -1)], dim=1))
 
 
 def velocity(model, tokens: Tensor, given: Tensor, text: Tensor, t: Tensor, ids: Tensor) -> Tensor:

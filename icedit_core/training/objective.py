@@ -35,12 +35,16 @@ def image_ids(h: int, w: int, device: torch.device | str | None = None) -> Tenso
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
 
 
-def condition(masked: Tensor) -> Tensor:
-    """Tokens of the masked diptych's latent (B, 16, h, w) and of the mask (1 on the right), (B, N, 320)."""
-    b, _, h, w = masked.shape
-    mask = masked.new_zeros(b, 64, h, w)
-    mask[..., w // 2 :] = 1
-    return pack(torch.cat([masked, mask], dim=1))
+def condition(masked: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Tokens of the masked picture's latent (B, 16, h, w) and of the mask, (B, N, 320).
+
+    Args:
+        mask: (B, 1, h, w), 1 where the picture is to be painted; None means the right half of a diptych.
+    """
+    if mask is None:
+        mask = torch.zeros_like(masked[:, :1])
+        mask[..., mask.shape[-1] // 2 :] = 1
+    return pack(torch.cat([masked, mask.expand(-1, 64, -1, -1)], dim=1))
 
 
 def velocity(model: Callable[..., Tensor], noisy: Tensor, t: Tensor, batch: Batch, guidance: float) -> Tensor:
