@@ -48,6 +48,7 @@ class Parts:
     Args:
         config: the keyword arguments of diffusers' `FluxTransformer2DModel`.
         guidance: the value given to the transformer's guidance embedding in training.
+        text_tokens: length of the T5 states, padding included.
         encoders: identity of the autoencoder and the text encoders: equal text, equal latents and states.
         identity: identity of everything.
     """
@@ -58,6 +59,7 @@ class Parts:
     tokens: Callable[[], Tokens]
     texts: Callable[[torch.dtype, torch.device], Texts]
     guidance: float
+    text_tokens: int
     encoders: str
     identity: str
 
@@ -73,7 +75,7 @@ class Base:
 
     def __init__(self, parts: Parts, dtype: torch.dtype, device: torch.device):
         self._parts, self.dtype, self.device = parts, dtype, device
-        self.config, self.guidance = parts.config, parts.guidance
+        self.config, self.guidance, self.text_tokens = parts.config, parts.guidance, parts.text_tokens
 
     @cached_property
     def transformer(self) -> Any:

@@ -58,6 +58,7 @@ def parts(folder: Path) -> Parts:
         tokens=lambda: DemoTokens(config["t5_min_length"]),
         texts=lambda dtype, device: DemoTexts(folder, config, dtype, device),
         guidance=float(config["guidance"]),
+        text_tokens=config["t5_min_length"],
         encoders=f"demo-{encoders}",
         identity=f"demo-{hash_of(*identities.values(), encoders, str(config['guidance']))}",
     )

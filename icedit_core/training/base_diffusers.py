@@ -45,6 +45,7 @@ def parts(folder: Path) -> Parts:
         tokens=lambda: FluxTokens(folder),
         texts=lambda dtype, device: FluxTexts(folder, dtype, device),
         guidance=GUIDANCE,
+        text_tokens=T5_TOKENS,
         encoders=f"flux-{encoders}",
         identity=f"flux-{hash_of(*identities.values(), encoders)}",
     )

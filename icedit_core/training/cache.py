@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from .base import Base
-from .cache_build import INDEX, Progress, build, identity_of
+from .cache_build import INDEX, Progress, build, identity_of, stored_as
 from .data.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def build_cache(
     Raises:
         ValueError: an impossible panel, prompt or fit; every row is broken.
     """
-    dtype = min(dtype, base.dtype, key=lambda kind: kind.itemsize)
+    dtype = stored_as(dtype, base)
     identity = identity_of(rows, base, panel, prompt, fit, dtype)
     place = folder / identity
     if not (place / INDEX).is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..prompt import TEMPLATES, wrap
-from .base import LATENT_PIXELS, Base
+from .base import LATENT_CHANNELS, LATENT_PIXELS, Base
 from .data.rows import BrokenRow, Row, Rows, hash_of
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ EDITED = 0.06  # a pixel is edited when a channel differs by more than this shar
 ROWS_A_FILE, ROWS_A_BATCH = 256, 8
 PROMPTS_A_FILE, PROMPTS_A_BATCH = 64, 8
 ABANDONED = 3600.0  # seconds
+GIB = 1 << 30
 REPORTED = 20  # broken rows named in the log
 MULTIPLE = 2 * LATENT_PIXELS  # FLUX packs 2x2 latent cells into a token
 
@@ -68,6 +70,23 @@ def identity_of(rows: Rows, base: Base, panel: tuple[int, int], prompt: str, fit
     )
 
 
+def expected_bytes(rows: int, base: Base, panel: tuple[int, int], dtype: torch.dtype = torch.float32) -> int:
+    """What a cache of so many rows takes at most, that is if every instruction is another.
+
+    For FLUX Fill at 512x512 px in bfloat16 a row takes 0.5 MB and a prompt 4.2 MB.
+    """
+    width, height = panel
+    cells = 2 * width * height // LATENT_PIXELS**2
+    text = base.text_tokens * base.config["joint_attention_dim"] + base.config["pooled_projection_dim"]
+    numbers = rows * (2 * LATENT_CHANNELS + 1) * cells + (rows + 1) * text
+    return numbers * stored_as(dtype, base).itemsize
+
+
+def stored_as(dtype: torch.dtype, base: Base) -> torch.dtype:
+    """The type to store in: never longer than the one that the base computes in, which would add nothing."""
+    return min(dtype, base.dtype, key=lambda kind: kind.itemsize)
+
+
 def build(
     rows: Rows,
     base: Base,
@@ -85,6 +104,10 @@ def build(
     """
     place.mkdir(parents=True, exist_ok=True)
     _sweep(place)
+    needed, free = expected_bytes(len(rows), base, panel, dtype) / GIB, shutil.disk_usage(place).free / GIB
+    log.info("the cache in %s takes up to %.1f GiB", place, needed)
+    if needed > free:
+        log.warning("the cache takes up to %.1f GiB, but only %.1f GiB are free at %s", needed, free, place)
     plan = Plan(base, panel, TEMPLATES[PROMPTS[prompt]], fit, dtype)
     tell = progress or (lambda what, done, total: None)
     row_files, found = [], []

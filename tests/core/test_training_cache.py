@@ -133,6 +133,14 @@ def test_a_cache_left_in_its_files_gives_the_same_numbers(rows: Rows, base: Base
     assert mapped.bytes == cache.bytes > 8 * 2 * 16 * 16 * 4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_expected_size_is_that_of_a_cache_whose_prompts_all_differ(base: Base, tmp_path: Path, dtype: torch.dtype):
+    folder = write_folder(tmp_path / "pairs", 3)  # three instructions
+    rows = open_rows(SimpleNamespace(format="folder", path=folder))
+    cache = build_cache(rows, base, panel=PANEL, folder=tmp_path, dtype=dtype)
+    assert cache.bytes == cache_build.expected_bytes(3, base, PANEL, dtype)
+
+
 def test_each_prompt_is_stored_once(rows: Rows, base: Base, tmp_path: Path):
     build_cache(rows, base, panel=PANEL, folder=tmp_path)
     stored = sum(len(load_file(file)["states"]) for file in tmp_path.rglob("prompts-*.safetensors"))
