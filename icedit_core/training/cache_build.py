@@ -104,10 +104,7 @@ def build(
     """
     place.mkdir(parents=True, exist_ok=True)
     _sweep(place)
-    needed, free = expected_bytes(len(rows), base, panel, dtype) / GIB, shutil.disk_usage(place).free / GIB
-    log.info("the cache in %s takes up to %.1f GiB", place, needed)
-    if needed > free:
-        log.warning("the cache takes up to %.1f GiB, but only %.1f GiB are free at %s", needed, free, place)
+    _tell_size(place, expected_bytes(len(rows), base, panel, dtype))
     plan = Plan(base, panel, TEMPLATES[PROMPTS[prompt]], fit, dtype)
     tell = progress or (lambda what, done, total: None)
     row_files, found = [], []
@@ -123,16 +120,26 @@ def build(
     broken = [pair for facts in found for pair in facts["broken"]]
     _report(broken, len(rows))
     prompts = list(dict.fromkeys([EMPTY, *(prompt for facts in found for prompt in facts["prompts"])]))
+    prompt_files = list(_encode_prompts(plan, prompts, place, tell))
+    index = {**_index(found, prompts), "broken": broken, "row_files": row_files, "prompt_files": prompt_files}
+    _replace(place / INDEX, lambda path: path.write_text(json.dumps(index), encoding="utf-8"))
+
+
+def _tell_size(place: Path, expected: int) -> None:
+    needed, free = expected / GIB, shutil.disk_usage(place).free / GIB
+    log.info("the cache in %s takes up to %.1f GiB", place, needed)
+    if needed > free:
+        log.warning("the cache takes up to %.1f GiB, but only %.1f GiB are free at %s", needed, free, place)
+
+
+def _index(found: list[dict[str, Any]], prompts: list[str]) -> dict[str, list[Any]]:
+    """Key, task and number of the prompt of every item, from what the files of rows say."""
     numbers = {prompt: number for number, prompt in enumerate(prompts)}
-    index = {
+    return {
         "keys": [key for facts in found for key in facts["keys"]],
         "tasks": [task for facts in found for task in facts["tasks"]],
         "texts": [numbers[prompt] for facts in found for prompt in facts["prompts"]],
-        "broken": broken,
-        "row_files": row_files,
-        "prompt_files": list(_encode_prompts(plan, prompts, place, tell)),
     }
-    _replace(place / INDEX, lambda path: path.write_text(json.dumps(index), encoding="utf-8"))
 
 
 def _report(broken: list[list[str]], total: int) -> None:
