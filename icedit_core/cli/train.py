@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..training.config import Config
 
 NEEDED = (
     "accelerate",
@@ -49,10 +53,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments.config)
     if arguments.dry_run:
-        from ..training import dry_run
-
-        return dry_run.run(settings, arguments.resume)
+        return _dry_run(settings, arguments.resume)
     from ..training import loop
 
     loop.train(settings, resume=arguments.resume)
     return 0
+
+
+def _dry_run(settings: Config, resume: str) -> int:
+    from ..training import dry_run
+
+    problems = dry_run.run(settings, resume, print)
+    for problem in problems:
+        print(f"PROBLEM  {problem}")
+    print("nothing was started; " + ("correct the problems first" if problems else "without --dry-run it would be"))
+    return 2 if problems else 0

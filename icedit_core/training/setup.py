@@ -77,18 +77,17 @@ def open_cache(config: Config, rows: Rows, base: Base, accelerator: Accelerator)
 
 def _progress() -> Callable[[str, int, int], None]:
     """Says how far the encoding is, now and then, with the rate and the time left."""
-    began: dict[str, tuple[float, int]] = {}
-    said = time.monotonic()
+    said: dict[str, tuple[float, int]] = {}
 
     def progress(what: str, done: int, total: int) -> None:
-        nonlocal said
         now = time.monotonic()
-        start, first = began.setdefault(what, (now, done))  # what an earlier run encoded costs no time now
-        if done == total or now - said >= SAY_EVERY:
-            said, rate = now, max(done - first, 1) / max(now - start, 1e-3)
-            log.info(
-                "%s encoded: %d of %d, %.1f a second, %s left", what, done, total, rate, in_time((total - done) / rate)
-            )
+        then, before = said.setdefault(what, (now, done))
+        if done < total and now - then < SAY_EVERY:
+            return
+        said[what] = now, done
+        rate = (done - before) / (now - then) if now > then else 0.0  # since the last line
+        pace = f", {rate:.1f} a second, {in_time((total - done) / rate)} left" if rate else ""
+        log.info("encoded: %d of %d %s%s", done, total, what, pace)
 
     return progress
 

@@ -22,7 +22,8 @@ from . import training_world as world
 
 WORKER = Path(__file__).with_name("training_worker.py")
 OPTIMISERS = {"adamw": {"name": "adamw", "lr": 1e-3}, "prodigy": {"name": "prodigy", "lr": 1.0}}
-SHARED = {"ema": {"decay": 0.9}, "validation": {"every": 4, "rows": 2, "steps": 2}}
+STEPS = {"adamw": 8, "prodigy": 60}  # Prodigy begins with steps of 1e-6
+SHARED = {"ema": {"decay": 0.9}, "validation": {"every": 30, "rows": 2, "steps": 2}}
 
 
 def free_port() -> int:
@@ -37,9 +38,13 @@ def outputs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
     data, jobs = world.write_rows(folder / "pairs"), []
     for name, optimiser in OPTIMISERS.items():
-        alone = world.config(data, folder / f"one-{name}", optimiser=optimiser, train={"batch": 2}, **SHARED)
+        alone = world.config(
+            data, folder / f"one-{name}", optimiser=optimiser, train={"batch": 2, "steps": STEPS[name]}, **SHARED
+        )
         loop.train(alone, base=world.base())
-        shared = world.values(data, folder / f"two-{name}", optimiser=optimiser, train={"batch": 1}, **SHARED)
+        shared = world.values(
+            data, folder / f"two-{name}", optimiser=optimiser, train={"batch": 1, "steps": STEPS[name]}, **SHARED
+        )
         jobs.append({"values": shared})
     (folder / "jobs.json").write_text(json.dumps({"fork": False, "jobs": jobs}), encoding="utf-8")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
@@ -62,6 +67,8 @@ def test_two_processes_equal_one_with_adamw(outputs):
 
 
 def test_two_processes_equal_one_with_prodigy(outputs):
+    scale = (outputs / "two-prodigy" / "loss.csv").read_text().splitlines()[-1].split(",")[3]
+    assert float(scale) > 1e-5, "its steps must have grown for this to say anything"
     assert largest_difference(outputs, "prodigy") < 1e-5
 
 

@@ -60,6 +60,7 @@ def base() -> Base:
         autoencoder=lambda dtype, device: Pixels(),
         tokens=Words,
         texts=lambda dtype, device: Words(),
+        text_tokens=WORDS,
         guidance=1.0,
         encoders="tiny",
         identity="tiny",
@@ -85,11 +86,11 @@ def write_rows(folder: Path, count: int = ROWS, broken: bool = True) -> Path:
     return folder
 
 
-def values(data: Path, out: Path, **sections: dict) -> dict:
+def values(pairs: Path, out: Path, **sections: dict) -> dict:
     """A small configuration; `sections` are merged into it."""
     made: dict = {
         "model": {"base": "demo", "dtype": "float32"},
-        "data": {"path": str(data), "panel": [PANEL, PANEL], "cache": str(out / "cache")},
+        "data": {"path": str(pairs), "panel": [PANEL, PANEL], "cache": str(out / "cache")},
         "adapter": {"rank": 2, "alpha": 2.0, "experts": 3},
         "train": {"steps": 8, "batch": 2, "accumulate": 2, "mixed_precision": "no", "log_every": 3},
         "optimiser": {"name": "adamw", "lr": 1e-3},
@@ -101,5 +102,5 @@ def values(data: Path, out: Path, **sections: dict) -> dict:
     return made
 
 
-def config(data: Path, out: Path, **sections: dict) -> training_config.Config:
-    return training_config.parse(values(data, out, **sections))
+def config(pairs: Path, out: Path, **sections: dict) -> training_config.Config:
+    return training_config.parse(values(pairs, out, **sections))
