@@ -56,8 +56,19 @@ def run(arguments: argparse.Namespace) -> int:
         return _dry_run(settings, arguments.resume)
     from ..training import loop
 
-    loop.train(settings, resume=arguments.resume)
+    try:
+        loop.train(settings, resume=arguments.resume)
+    finally:
+        _leave_the_others()
     return 0
+
+
+def _leave_the_others() -> None:
+    """End the group of processes in good order, if there is one."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _dry_run(settings: Config, resume: str) -> int:

@@ -163,9 +163,9 @@ def flat(config: Config) -> dict[str, Any]:
     }
 
 
-FREE = ("data.path", "data.cache", "train.compile", "train.gradient_checkpointing", "train.log_every")
-"""May change between a checkpoint and its continuation: the same rows are recognised by what they hold. Compiling and
-checkpointing change the arithmetic in its last bits only."""
+FREE = ("model.base", "data.path", "data.cache", "train.compile", "train.gradient_checkpointing", "train.log_every")
+"""May change between a checkpoint and its continuation: rows and base are recognised by what they hold.
+Compiling and checkpointing change the arithmetic in its last bits only."""
 
 
 def identity(config: Config, processes: int) -> dict[str, Any]:

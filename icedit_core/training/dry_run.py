@@ -14,6 +14,7 @@ from .cache_build import PROMPTS, expected_bytes
 from .checkpoint import Checkpoints
 from .config import Config, global_batch
 from .data.rows import BrokenRow, Rows, open_rows
+from .learner import adapter_file
 from .memory import FLUX_FILL, TEXT_TOKENS, Memory, compute, image_tokens
 
 LOOKED_AT = 500  # rows that are opened; more are sampled evenly
@@ -26,6 +27,7 @@ def run(config: Config, resume: str, say: Say) -> list[str]:
     """Say, line by line, what a training would do; returns the problems that keep it from starting."""
     problems: list[str] = []
     base = _base(say, config, problems)
+    _adapter(say, config, problems)
     rows = _data(say, config, base, problems)
     _plan(say, config, rows, resume)
     try:
@@ -46,6 +48,15 @@ def _base(say: Say, config: Config, problems: list[str]) -> Base | None:
         return None
     say(f"base     {config.model.base}: {size[0]} double and {size[1]} single blocks, {config.model.dtype}")
     return base
+
+
+def _adapter(say: Say, config: Config, problems: list[str]) -> None:
+    """The file to begin from, if any; whether it fits the layers is only seen when it is loaded."""
+    if config.model.adapter:
+        try:
+            say(f"adapter  begins from {config.model.adapter}, {len(adapter_file(config.model.adapter))} tensors")
+        except ValueError as problem:
+            problems.append(str(problem))
 
 
 def _data(say: Say, config: Config, base: Base | None, problems: list[str]) -> Rows | None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class Learner:
         self.shape = tuple(cache[0].target.shape)  # of a diptych's latent
         self.trainable = Trainable(base.transformer, config.adapter, config.train.seed)
         if config.model.adapter:
-            self.trainable.load_adapter(load_file(config.model.adapter))
+            self.trainable.load_adapter(adapter_file(config.model.adapter))
         if config.train.gradient_checkpointing:
             self.trainable.checkpoint_blocks()
         if config.train.compile:
@@ -147,3 +148,18 @@ class Learner:
             self.average.load_state_dict(state["average"])
             self.average.to(self.accelerator.device)
         self.step = state["step"]
+
+
+def adapter_file(path: str) -> dict[str, Tensor]:
+    """The tensors of the file that a training begins from.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as problem:
+        raise ValueError(
+            f"icedit train: model.adapter {path} cannot be read ({problem}), but an adapter's .safetensors file is "
+            "needed. Correct the path, or leave it out to begin anew."
+        ) from problem

@@ -184,6 +184,12 @@ def test_a_training_begins_from_a_published_file(trained, data, tmp_path):
     assert all(torch.allclose(before[name], again[name], atol=1e-6) for name in before)
 
 
+def test_an_adapter_to_begin_from_that_is_not_there_is_named(data, tmp_path):
+    settings = world.config(data, tmp_path, model={"adapter": str(tmp_path / "none.safetensors")})
+    with pytest.raises(ValueError, match=r"model.adapter .*none.safetensors cannot be read"):
+        loop.train(settings, base=world.base())
+
+
 class TestMemory:
     def config(self, **sections):
         return world.config(Path("d"), Path("o"), train={"batch": 2, "steps": 1, "mixed_precision": "no"}, **sections)
@@ -239,13 +245,15 @@ class TestCommand:
 
     def test_a_dry_run_finds_all_problems_and_starts_nothing(self, data, tmp_path, capsys):
         file = tmp_path / "a.toml"
-        file.write_text(self.TOML.format(data=data) + "[validation]\nrows = 30\n[adapter]\nplain = ['nowhere']\n")
+        toml = self.TOML.format(data=data).replace("[data]", 'adapter = "no.safetensors"\n[data]')
+        file.write_text(toml + "[validation]\nrows = 30\n[adapter]\nplain = ['nowhere']\n")
         assert main(["train", str(file), "--dry-run"]) == 2
         said = capsys.readouterr().out
         assert "12 rows, all of them opened, 1 broken" in said and "missing.png" in said
         problems = [line for line in said.splitlines() if line.startswith("PROBLEM")]
-        assert len(problems) == 3
-        assert "none" in problems[0] and "validation.rows" in problems[1] and "'nowhere' fits no Linear" in problems[2]
+        assert len(problems) == 4
+        wanted = ("none", "no.safetensors", "validation.rows", "'nowhere' fits no Linear")
+        assert all(words in problem for words, problem in zip(wanted, problems, strict=True))
         assert not (tmp_path / "out").exists()
 
     def test_a_dry_run_says_what_it_computed(self, data, tmp_path, monkeypatch):
