@@ -7,18 +7,21 @@ diffusers' or in the host's naming: it is handed on as it stands. `lora_down` / 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 
 import torch
 from torch import Tensor
 
+from ..names import listed, shown
 from ..weights import Adapter, LowRank, Routed
 
-_MATRIX = re.compile(r"(?P<layer>.+)\.lora_(?P<side>A|B|down|up)(?:\.(?:expert_(?P<expert>\d+)|default))?\.weight")
+_MATRIX = re.compile(
+    r"(?P<layer>.+)\.lora_(?P<side>A|B|down|up)(?:\.(?:expert_(?P<expert>[0-9]{1,4})|default))?\.weight"
+)
 _ROUTER = re.compile(r"(?P<layer>.+)\.lora_route\.weight")
 _ALPHA = re.compile(r"(?P<layer>.+)\.alpha")
 _WHO = "ICEdit adapter"
-_LISTED = 8
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 Pairs = dict[int | None, dict[str, Tensor]]
 
@@ -27,7 +30,8 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
     """Read an adapter from a file's tensors; every one of them is used.
 
     Args:
-        tensors: file key -> tensor; 2-D matrices, scalar alphas, any float dtype.
+        tensors: file key -> tensor; 2-D float matrices, alphas of one number. All names are looked at before the first
+            tensor, and each tensor is asked for once.
     Returns:
         The adapter, layer names as in the file.
     Raises:
@@ -36,47 +40,70 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
     """
     if not tensors:
         raise ValueError(f"{_WHO}: the file holds no tensors, but LoRA matrices are needed. Download it again.")
+    _check_names(tensors)
     layers: dict[str, Pairs] = {}
     routers: dict[str, Tensor] = {}
     alphas: dict[str, float] = {}
-    unknown = []
-    for key, tensor in tensors.items():
+    for key in tensors:
         if match := _MATRIX.fullmatch(key):
             expert = None if match["expert"] is None else int(match["expert"])
             side = "down" if match["side"] in ("A", "down") else "up"
             sides = layers.setdefault(match["layer"], {}).setdefault(expert, {})
             if side in sides:
-                raise ValueError(f"{_WHO}: {key} comes twice under two names, but once is needed. Remove one of them.")
-            sides[side] = _checked(key, tensor, 2)
+                raise ValueError(
+                    f"{_WHO}: {shown(key)} comes twice under two names, but once is needed. Remove one of them."
+                )
+            sides[side] = _matrix(key, tensors[key])
         elif match := _ROUTER.fullmatch(key):
-            routers[match["layer"]] = _checked(key, tensor, 2)
-        elif (match := _ALPHA.fullmatch(key)) and tensor.numel() == 1:
-            alphas[match["layer"]] = float(_checked(key, tensor, tensor.ndim))
-        else:
-            unknown.append(key)
-    unknown += [f"{layer}.alpha" for layer in alphas if layer not in layers]
-    if unknown:
-        raise ValueError(
-            f"{_WHO}: {len(unknown)} of {len(tensors)} tensors are of no layout known here: {listed(unknown)}. "
-            "Use a LoRA or LoRA-MoE in ICEdit's or ComfyUI's naming; for other kinds use ComfyUI's own LoRA loader."
-        )
+            routers[match["layer"]] = _matrix(key, tensors[key])
+        elif match := _ALPHA.fullmatch(key):
+            alphas[match["layer"]] = _number(key, tensors[key])
     return _assemble(layers, routers, alphas)
 
 
-def listed(names: list[str]) -> str:
-    """The first few names and how many more there are."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
-
-
-def _checked(key: str, tensor: Tensor, ndim: int) -> Tensor:
-    if tensor.ndim != ndim or not tensor.is_floating_point() or not tensor.numel():
+def _check_names(keys: Collection[str]) -> None:
+    matches = {key: _MATRIX.fullmatch(key) for key in keys}
+    layers = {match["layer"] for match in matches.values() if match}
+    unknown = [key for key, match in matches.items() if not (match or _ROUTER.fullmatch(key) or _alpha_of(key, layers))]
+    if unknown:
         raise ValueError(
-            f"{_WHO}: {key} is {tensor.dtype} of shape {tuple(tensor.shape)}, but a float tensor of {ndim} "
+            f"{_WHO}: {len(unknown)} of {len(keys)} tensors are of no layout known here: {listed(unknown)}. "
+            "Use a LoRA or LoRA-MoE in ICEdit's or ComfyUI's naming; for other kinds use ComfyUI's own LoRA loader."
+        )
+
+
+def _alpha_of(key: str, layers: Container[str]) -> bool:
+    match = _ALPHA.fullmatch(key)
+    return bool(match) and match["layer"] in layers
+
+
+def _matrix(key: str, tensor: Tensor) -> Tensor:
+    if tensor.ndim != 2 or tensor.dtype not in _DTYPES or not tensor.numel():
+        raise ValueError(
+            f"{_WHO}: {shown(key)} is {tensor.dtype} of shape {tuple(tensor.shape)}, but a float tensor of 2 "
             "dimensions is needed. The file is damaged or of another kind."
         )
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"{_WHO}: {key} holds NaN or infinity, but finite numbers are needed. The file is damaged.")
+    return _finite(key, tensor)
+
+
+def _number(key: str, tensor: Tensor) -> float:
+    """An alpha; some trainers store a whole number."""
+    if tensor.numel() != 1 or tensor.dtype not in (*_DTYPES, torch.int64, torch.int32):
+        raise ValueError(
+            f"{_WHO}: {shown(key)} is {tensor.dtype} of shape {tuple(tensor.shape)}, but one number is needed. "
+            "The file is damaged or of another kind."
+        )
+    return float(_finite(key, tensor))
+
+
+def _finite(key: str, tensor: Tensor) -> Tensor:
+    """The tensor itself; it must stay finite in float32, in which the narrowest and the widest dtype are looked at."""
+    seen = tensor.float() if tensor.element_size() in (1, 8) else tensor
+    if not torch.isfinite(seen).all():
+        raise ValueError(
+            f"{_WHO}: {shown(key)} holds NaN or infinity (in float32), but finite numbers are needed. "
+            "The file is damaged: download it again."
+        )
     return tensor
 
 
@@ -92,39 +119,49 @@ def _assemble(layers: dict[str, Pairs], routers: dict[str, Tensor], alphas: dict
             routed[layer] = _experts(layer, numbered, routers.pop(layer, None))
     if routers:
         raise ValueError(
-            f"{_WHO}: {listed(list(routers))} has a router (lora_route) but no experts. The file is incomplete."
+            f"{_WHO}: {listed(routers)} has a router (lora_route) but no experts. "
+            "The file is incomplete: download it again."
         )
     return Adapter(plain, routed)
 
 
 def _pair(layer: str, expert: int | None, sides: dict[str, Tensor], alpha: float | None) -> LowRank:
-    name = layer if expert is None else f"{layer}, expert {expert}"
+    name = shown(layer) + ("" if expert is None else f", expert {expert}")
     if len(sides) != 2:
         got, missing = ("lora_A", "lora_B") if "down" in sides else ("lora_B", "lora_A")
-        raise ValueError(f"{_WHO}: {name} has {got} alone, but {missing} is needed too. The file is incomplete.")
+        raise ValueError(
+            f"{_WHO}: {name} has {got} alone, but {missing} is needed too. The file is incomplete: download it again."
+        )
     down, up = sides["down"], sides["up"]
     if down.shape[0] != up.shape[1]:
         raise ValueError(
             f"{_WHO}: {name} has lora_A {tuple(down.shape)} and lora_B {tuple(up.shape)}, "
-            "but lora_A (rank, in) and lora_B (out, rank) must share the rank. The file is damaged."
+            "but lora_A (rank, in) and lora_B (out, rank) must share the rank. The file is damaged: download it again."
         )
     return LowRank(down, up, alpha)
 
 
 def _experts(layer: str, updates: dict[int, LowRank], router: Tensor | None) -> Routed:
     if router is None:
-        raise ValueError(f"{_WHO}: {layer} has experts but no router (lora_route). The file is incomplete.")
+        raise ValueError(
+            f"{_WHO}: {shown(layer)} has experts but no router (lora_route). The file is incomplete: download it again."
+        )
     count = router.shape[0]
     if sorted(updates) != list(range(count)):
         raise ValueError(
-            f"{_WHO}: {layer} has the experts {sorted(updates)}, but its router picks among {count}, numbered from 0. "
-            "The file is incomplete."
+            f"{_WHO}: {shown(layer)} has the experts {listed(map(str, sorted(updates)))}, but its router picks among "
+            f"{count}, numbered from 0. The file is incomplete: download it again."
         )
     experts = tuple(updates[index] for index in range(count))
-    shapes = {(tuple(e.down.shape), tuple(e.up.shape)) for e in experts}
-    if len(shapes) > 1 or experts[0].down.shape[1] != router.shape[1]:
+    downs, ups = {_kind(expert.down) for expert in experts}, {_kind(expert.up) for expert in experts}
+    if len(downs) > 1 or len(ups) > 1 or experts[0].down.shape[1] != router.shape[1]:
         raise ValueError(
-            f"{_WHO}: {layer} has experts of shapes {sorted(shapes)} and a router {tuple(router.shape)}, "
-            "but all experts must be alike and share the router's input width. The file is damaged."
+            f"{_WHO}: {shown(layer)} has experts of {listed(sorted(downs | ups))} and a router "
+            f"{tuple(router.shape)}, but all experts must be alike and share the router's input width. "
+            "The file is damaged: download it again."
         )
     return Routed(router, experts)
+
+
+def _kind(matrix: Tensor) -> str:
+    return f"{str(matrix.dtype).removeprefix('torch.')} {tuple(matrix.shape)}"
