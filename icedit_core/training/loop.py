@@ -106,9 +106,9 @@ class Loop:
         if self.main:
             for table in (self.losses, self.routes):
                 table.begin(self.learner.step)
-        step, steps = self.learner.step, self.config.train.steps
-        log.info("%s: step %d of %d, %d rows", "going on" if step else "starting", step, steps, self.learner.rows)
-        self._tell("start", {"step": step, "rows": self.learner.rows})
+            how, step = ("going on" if self.learner.step else "starting"), self.learner.step
+            log.info("%s: step %d of %d, %d rows", how, step, self.config.train.steps, self.learner.rows)
+        self._tell("start", {"step": self.learner.step, "rows": self.learner.rows})
 
     def run(self, stop: Stop) -> bool:
         """Step until the end, or until asked to stop; False if stopped before the end."""
@@ -161,10 +161,12 @@ class Loop:
 
     def _say_progress(self, seconds: float) -> None:
         self._write_tables()
+        if not self.main:
+            return
         step, steps = self.learner.step, self.config.train.steps
         middle, left = statistics.median(self.recent), in_time(seconds * (steps - step))
         log.info("step %d of %d: loss %.4f, %.2f s a step, %s left", step, steps, middle, seconds, left)
-        if (counts := self.router.take()) and self.main:
+        if counts := self.router.take():
             log.info("step %d: %s", step, in_words(counts))
             self.routes.add([{"step": step, **{f"expert_{i}": s for i, s in enumerate(shares(counts))}}])
 

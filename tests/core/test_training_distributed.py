@@ -49,7 +49,7 @@ def outputs(tmp_path_factory) -> Path:
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
     launch += [str(WORKER), str(folder / "jobs.json")]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    run = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=400)
+    run = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=900)
     assert run.returncode == 0, run.stderr[-3000:]
     return folder
 

@@ -33,7 +33,7 @@ def in_children(jobs: list[dict], folder: Path) -> list[int]:
     """Run jobs one after the other, each in a process of its own; their exit codes."""
     (folder / "jobs.json").write_text(json.dumps({"fork": True, "jobs": jobs}), encoding="utf-8")
     run = subprocess.run(
-        [sys.executable, str(WORKER), str(folder / "jobs.json")], capture_output=True, text=True, timeout=300
+        [sys.executable, str(WORKER), str(folder / "jobs.json")], capture_output=True, text=True, timeout=900
     )
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.splitlines()[-1])
