@@ -139,7 +139,18 @@ class Learner:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Go on from what `state` gave.
+
+        Raises:
+            ValueError: the state has other parameters.
+        """
+        shapes = [{n: tuple(p.shape) for n, p in group.items()} for group in (state["parameters"], self.parameters)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"icedit train: the checkpoint holds {len(shapes[0])} parameters of another layout, but this version "
+                "trains others. Go on with the version that wrote it, or give its adapter.safetensors as model.adapter "
+                "of a new training."
+            )
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(state["parameters"][name])

@@ -8,7 +8,7 @@ their buckets, another copy of the gradients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
@@ -75,7 +75,7 @@ def compute(
     trainable = _without_content(flux, config.adapter, dtype)
     trained = trainable.named_adapter_parameters()
     count = sum(p.numel() for p in trained.values())
-    zeros = sum(p.numel() for name, p in trained.items() if name.endswith(".up") or ".lora_B." in name)
+    zeros = 0 if config.model.adapter else _starting_at_zero(trainable, config.adapter)
     states = {"adamw": 2 * count, "prodigy": 4 * count - zeros}  # Prodigy keeps no copy of what starts at 0
     with _fake(trainable, device):
         kept, largest, inputs = _kept(trainable, flux, config, text_tokens, device)
@@ -101,6 +101,15 @@ def _without_content(flux: Mapping[str, Any], spec: AdapterSpec, dtype: torch.dt
         torch.set_default_dtype(before)
     with torch.device("meta"):
         return Trainable(transformer.eval(), spec)
+
+
+def _starting_at_zero(trainable: Trainable, spec: AdapterSpec) -> int:
+    """Weights of all B."""
+
+    def outputs(names: Iterable[str]) -> int:
+        return sum(trainable.transformer.get_submodule(name).out_features for name in names)
+
+    return spec.rank * (outputs(trainable.plain_layers) + spec.experts * outputs(trainable.routed_names))
 
 
 @contextmanager

@@ -142,6 +142,16 @@ def test_another_configuration_does_not_go_on_and_never_sets_the_old_checkpoints
         loop.train(world.config(data, tmp_path), base=world.base())
 
 
+def test_a_state_of_another_layout_is_said(data, tmp_path):
+    loop.train(world.config(data, tmp_path), base=world.base())
+    file = tmp_path / "checkpoints" / "step-00000008" / "state.pt"
+    state = torch.load(file, weights_only=True)
+    state["parameters"].popitem()
+    torch.save(state, file)
+    with pytest.raises(ValueError, match="parameters of another layout"):
+        loop.train(world.config(data, tmp_path), base=world.base())
+
+
 def test_other_data_does_not_go_on(data, tmp_path):
     loop.train(world.config(data, tmp_path), base=world.base())
     other = world.write_rows(tmp_path / "other", count=world.ROWS - 1, broken=False)
