@@ -18,10 +18,17 @@ class Slot:
     """Where a routed layer adds its update: rows `start : start + layer.out_features` of a Linear's output.
 
     FLUX checkpoints in the host's layout fuse q, k, v (and mlp) into one Linear, so a layer may own some rows only.
+    `reads_output`: the router and the experts read those rows of the Linear's output, not its input.
     """
 
     layer: MoELoRA
     start: int = 0
+    reads_output: bool = False
+
+    def add(self, y: Tensor, x: Tensor, strength: float) -> None:
+        """Accumulate into the Linear's output y (..., out), given its input x (..., in)."""
+        rows = y.narrow(-1, self.start, self.layer.out_features)
+        self.layer.add_to(rows, rows if self.reads_output else x, strength)
 
 
 class Attachment:
@@ -71,10 +78,7 @@ def _adding(previous: Forward, slots: Sequence[Slot], strength: float) -> Forwar
     def forward(x: Tensor, *args, **kwargs) -> Tensor:
         y = previous(x, *args, **kwargs)
         for slot in slots:
-            if slot.layer.out_features == y.shape[-1]:
-                y = slot.layer.add_to(y, x, strength)
-            else:
-                y[..., slot.start : slot.start + slot.layer.out_features] += slot.layer(x, strength)
+            slot.add(y, x, strength)
         return y
 
     return forward

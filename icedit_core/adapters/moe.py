@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .weights import LowRank, Routed
 
@@ -28,75 +27,144 @@ def top_k_gates(logits: Tensor, top_k: int) -> Tensor:
     return torch.zeros_like(logits).scatter(-1, index, kept.softmax(dim=-1).to(logits.dtype))
 
 
+def softmax_then_top_k_gates(logits: Tensor, top_k: int) -> Tensor:
+    """Softmax over all logits of each token, of which the `top_k` largest are kept as they are, 0 elsewhere.
+
+    Args:
+        logits: (..., experts).
+        top_k: 1 .. experts.
+    Returns:
+        gates: (..., experts), each token's sum is at most 1.
+    Source: X2Edit, arXiv 2508.07607; its published MoE layer.
+    """
+    kept, index = logits.softmax(dim=-1).topk(top_k, dim=-1)
+    return torch.zeros_like(logits).scatter(-1, index, kept.to(logits.dtype))
+
+
 class MoELoRA(nn.Module):
     """Router and experts of one Linear layer.
 
-    All experts' matrices lie side by side, so one product gives every expert's hidden, the gates weigh that narrow
-    hidden, and one product brings the sum out: no (tokens x out) temporary per expert. The weights are frozen; a
-    training asks for their gradients with `requires_grad_()` and hands in its own gating where it wants another one.
+    Router and all experts' A lie side by side, so one product reads the tokens once and gives logits and every
+    expert's hidden; the gates weigh that narrow hidden, and one product brings the sum out: no (tokens x out)
+    temporary per expert. The matrices are kept as the products take them, (in, .) and (., out), which is faster than
+    transposed (measured; benchmarks/moe.md). They are frozen; a training asks for their gradients with
+    `requires_grad_()` and hands in its own gating where it wants another one.
 
     Args:
         routed: the layer's weights; copied, so the source may go.
         top_k: experts per token, 1 .. experts.
         dtype: what the weights are stored and computed in.
-        gating: makes gates of the router's logits.
+        gating: makes gates of the router's logits; a shared expert has none.
+        context: (router's columns - in,) what the router reads after the token, the same for all tokens.
     Raises:
-        ValueError: top_k out of range.
+        ValueError: top_k out of range, or a router that does not read the token and the context.
     Source: ICEdit, arXiv 2504.20690, section 3.3: y = base(x) + sum_i gates_i * (alpha / r) * B_i (A_i x).
     """
 
-    def __init__(self, routed: Routed, top_k: int = 1, dtype: torch.dtype | None = None, gating: Gating = top_k_gates):
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        routed: Routed,
+        top_k: int = 1,
+        dtype: torch.dtype | None = None,
+        gating: Gating = top_k_gates,
+        context: Tensor | None = None,
+    ):
         super().__init__()
-        count = len(routed.experts)
+        count, wide = len(routed.experts), routed.experts[0].down.shape[1]
         if not 1 <= top_k <= count:
             raise ValueError(
                 f"ICEdit adapter: top_k is {top_k}, but the layer has {count} experts. Use 1 to {count}, or 0 for the "
                 "file's own."
             )
-        self.num_experts, self.top_k, self.gating = count, top_k, gating
-        down = torch.cat([expert.down for expert in routed.experts])  # (E r, in)
-        up = torch.cat([_folded(expert.up, expert.scale) for expert in routed.experts], dim=1)  # (out, E r)
-        self.router = nn.Parameter(routed.router.to(dtype, copy=True), requires_grad=False)
-        self.down = nn.Parameter(down.to(dtype), requires_grad=False)
-        self.up = nn.Parameter(up.to(dtype), requires_grad=False)
+        self.num_experts, self.rank, self.top_k, self.gating = count, routed.rank, top_k, gating
+        pairs = (*routed.experts, *([routed.shared] if routed.shared else []))
+        inner = torch.cat([routed.router[:, :wide], *(pair.down for pair in pairs)])
+        outer = torch.cat([_folded(pair.up, pair.scale) for pair in pairs], dim=1)
+        self.inner = nn.Parameter(_transposed(inner, dtype), requires_grad=False)  # (in, E + ranks)
+        self.outer = nn.Parameter(_transposed(outer, dtype), requires_grad=False)  # (ranks, out)
+        self.register_buffer("bias", _bias(routed.router[:, wide:], context, dtype))  # (E,)
 
     @property
     def in_features(self) -> int:
-        return self.down.shape[1]
+        return self.inner.shape[0]
 
     @property
     def out_features(self) -> int:
-        return self.up.shape[0]
+        return self.outer.shape[1]
+
+    @property
+    def router(self) -> Tensor:
+        """(E, in), a view: what the router makes of a token."""
+        return self.inner[:, : self.num_experts].t()
+
+    @property
+    def down(self) -> Tensor:
+        """(ranks, in), a view: A of the experts, then of the shared one."""
+        return self.inner[:, self.num_experts :].t()
+
+    @property
+    def up(self) -> Tensor:
+        """(out, ranks), a view: B of the experts, then of the shared one, times alpha / rank."""
+        return self.outer.t()
 
     def logits(self, x: Tensor) -> Tensor:
         """Router scores of tokens x (..., in) -> (..., experts)."""
-        return F.linear(x, _as(self.router, x))
+        return self._biased(x @ _as(self.router, x).t())
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Gated hidden of tokens x (..., in) -> (..., experts * rank)."""
-        gates = self.gating(self.logits(x), self.top_k)
-        hidden = F.linear(x, _as(self.down, x)).unflatten(-1, (self.num_experts, -1))  # (..., E, r)
-        return (hidden * gates.unsqueeze(-1)).flatten(-2)
+        """Gated hidden of tokens x (..., in) -> (..., ranks)."""
+        products = x @ _as(self.inner, x)
+        gates = self.gating(self._biased(products[..., : self.num_experts]), self.top_k)
+        end = self.num_experts * (1 + self.rank)
+        routed = products[..., self.num_experts : end].unflatten(-1, (self.num_experts, self.rank))
+        gated = (routed * gates.unsqueeze(-1)).flatten(-2)
+        return gated if end == products.shape[-1] else torch.cat([gated, products[..., end:]], dim=-1)
 
     def forward(self, x: Tensor, strength: float = 1.0) -> Tensor:
         """The update for tokens x (..., in) -> (..., out), to be added to the layer's output."""
-        return F.linear(self.hidden(x) * strength, _as(self.up, x))
+        return (self.hidden(x) * strength) @ _as(self.outer, x)
 
     def add_to(self, y: Tensor, x: Tensor, strength: float = 1.0) -> Tensor:
-        """Accumulate the update of tokens x (..., in) into the layer's fresh output y (..., out), in place."""
+        """Accumulate the update of tokens x (..., in) into the layer's fresh output y (..., out), in place.
+
+        `y` may be some columns of a wider output, and `x` may be `y` itself.
+        """
         hidden = self.hidden(x).flatten(0, -2).to(y.dtype)
-        y.view(-1, y.shape[-1]).addmm_(hidden, _as(self.up, y).t(), alpha=strength)
+        y.view(-1, y.shape[-1]).addmm_(hidden, _as(self.outer, y), alpha=strength)
         return y
 
+    def _biased(self, logits: Tensor) -> Tensor:
+        return logits if self.bias is None else logits + _as(self.bias, logits)
+
     def routed(self, alpha: float | None = None) -> Routed:
-        """The weights as the constructor takes them; with `alpha`, still to be multiplied by alpha / rank."""
-        downs, ups = self.down.detach().chunk(self.num_experts), self.up.detach().chunk(self.num_experts, dim=1)
-        pairs = zip(downs, ups, strict=True)
-        return Routed(self.router.detach(), tuple(LowRank(down, up, alpha) for down, up in pairs))
+        """The weights as the constructor takes them, less what a context added; with `alpha`, still to be multiplied
+        by alpha / rank."""
+        parts = [self.rank] * self.num_experts
+        parts += [rest] if (rest := self.outer.shape[0] - sum(parts)) else []
+        downs, ups = self.down.detach().split(parts), self.up.detach().split(parts, dim=1)
+        pairs = [LowRank(down, up, alpha) for down, up in zip(downs, ups, strict=True)]
+        return Routed(self.router.detach(), tuple(pairs[: self.num_experts]), *pairs[self.num_experts :])
 
 
 def _folded(up: Tensor, scale: float) -> Tensor:
     return up if scale == 1.0 else (up.float() * scale).to(up.dtype)
+
+
+def _transposed(matrix: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return matrix.to(dtype).t().contiguous()
+
+
+def _bias(columns: Tensor, context: Tensor | None, dtype: torch.dtype | None) -> Tensor | None:
+    """What the router makes of the context; summed in float32."""
+    got = 0 if context is None else context.numel()
+    if columns.shape[1] != got:
+        raise ValueError(
+            f"ICEdit adapter: the router reads {columns.shape[1]} values after the token, but {got} are given. "
+            "Hand in the context that the adapter was trained with."
+        )
+    return None if context is None else (columns.float() @ context.float()).to(dtype or columns.dtype)
 
 
 def _as(weight: Tensor, x: Tensor) -> Tensor:

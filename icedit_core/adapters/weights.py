@@ -36,11 +36,13 @@ class LowRank:
 class Routed:
     """Several low-rank experts of one layer and the router that picks among them per token.
 
-    router: (experts, in), no bias.
+    router: (experts, in), no bias; more columns where it reads something beside the token.
+    shared: an expert that every token gets in full.
     """
 
     router: Tensor
     experts: tuple[LowRank, ...]
+    shared: LowRank | None = None
 
     @property
     def rank(self) -> int:
@@ -48,7 +50,8 @@ class Routed:
 
     @property
     def numel(self) -> int:
-        return self.router.numel() + sum(expert.numel for expert in self.experts)
+        shared = self.shared.numel if self.shared else 0
+        return self.router.numel() + sum(expert.numel for expert in self.experts) + shared
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import nn
 
 from icedit_core.adapters import files
 from icedit_core.adapters.attach import Attachment, Slot
-from icedit_core.adapters.moe import MoELoRA, top_k_gates
+from icedit_core.adapters.moe import MoELoRA, softmax_then_top_k_gates, top_k_gates
 from icedit_core.adapters.readers import read
 from icedit_core.adapters.weights import LowRank, Routed
 
@@ -82,6 +82,69 @@ def test_recorded_layers_of_the_published_implementation(name):
     torch.testing.assert_close(layer.logits(io[name + ".in"]), io[name + ".logits"], atol=1e-5, rtol=1e-5)
     out = layer.add_to(io[name + ".base"].clone(), io[name + ".in"])
     assert (out - io[name + ".out"]).norm() < 1e-5 * io[name + ".out"].norm()
+
+
+def x2edit_layer(tensors, name):
+    """A recorded layer of another method: other gates, a shared expert, a router that also reads the task."""
+    part = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(name)}
+
+    def pair(which):
+        return LowRank(part[f"{which}.down.weight"], part[f"{which}.up.weight"])
+
+    routed = Routed(part["gate.weight"], tuple(pair(f"experts.{i}") for i in range(12)), pair("shared_experts"))
+    return MoELoRA(routed, 2, torch.float32, softmax_then_top_k_gates, tensors["task_embedding"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transformer_blocks.0.q_moe_lora",
+        "transformer_blocks.0.proj_moe_lora",
+        "single_transformer_blocks.0.v_moe_lora",
+    ],
+)
+def test_recorded_layers_of_x2edit_are_other_choices_of_the_same_layer(name):
+    tensors = load_file(GOLDEN.parent / "x2edit_layers.safetensors")
+    layer, x, expected = x2edit_layer(tensors, name), tensors[f"{name}.in"], tensors[f"{name}.out"]
+    torch.testing.assert_close(layer(x), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_slot_can_read_the_output_it_adds_to():
+    model = nn.Sequential(nn.Linear(6, 20))
+    layer = MoELoRA(random_routed(out=10))
+    x = torch.randn(2, 4, 6)
+    plain = model(x)
+    with torch.no_grad(), Attachment({"0": [Slot(layer, start=10, reads_output=True)]}).on(model):
+        out = model(x)
+    assert torch.equal(out[..., :10], plain[..., :10])
+    torch.testing.assert_close(out[..., 10:], plain[..., 10:] + layer(plain[..., 10:]))
+
+
+def test_gates_kept_after_the_softmax_are_not_renormalised():
+    logits = torch.randn(50, 6)
+    gates, probabilities = softmax_then_top_k_gates(logits, 2), logits.softmax(-1)
+    for row, wanted in zip(gates, probabilities, strict=True):
+        best = wanted.argsort(descending=True)[:2]
+        assert sorted(row.nonzero().flatten().tolist()) == sorted(best.tolist())
+        torch.testing.assert_close(row[best], wanted[best])
+
+
+def test_a_shared_expert_is_a_plain_lora_for_every_token():
+    routed, shared = random_routed(), LowRank(torch.randn(5, 10), torch.randn(7, 5), alpha=10.0)
+    x = torch.randn(6, 10)
+    layer = MoELoRA(Routed(routed.router, routed.experts, shared), top_k=2)
+    torch.testing.assert_close(layer(x), MoELoRA(routed, 2)(x) + 2 * x @ shared.down.T @ shared.up.T)
+    again = MoELoRA(layer.routed(), top_k=2)
+    assert torch.equal(again(x), layer(x))
+
+
+def test_a_router_that_reads_more_than_the_token_asks_for_it():
+    routed = random_routed()
+    wider = Routed(torch.cat([routed.router, torch.ones(4, 3)], dim=1), routed.experts)
+    with pytest.raises(ValueError, match="reads 3 values after the token, but 0 are given"):
+        MoELoRA(wider)
+    with pytest.raises(ValueError, match="reads 0 values after the token, but 3 are given"):
+        MoELoRA(routed, context=torch.ones(3))
 
 
 def test_attachment_is_off_afterwards_even_after_an_exception():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.autograd import gradcheck
+from torch.func import functional_call
 
 from icedit_core.adapters.moe import MoELoRA, top_k_gates
 from icedit_core.adapters.weights import LowRank, Routed
@@ -26,8 +27,8 @@ def tokens(*shape, seed=1):
 
 def backward(layer, x, goal=0.0):
     (layer(x) - goal).square().sum().backward()
-    experts = layer.down.grad.unflatten(0, (EXPERTS, RANK)), layer.up.grad.unflatten(1, (EXPERTS, RANK)).transpose(0, 1)
-    return layer.router.grad, *experts
+    router, down = layer.inner.grad.t().tensor_split([EXPERTS])
+    return router, down.unflatten(0, (EXPERTS, RANK)), layer.outer.grad.unflatten(0, (EXPERTS, RANK))
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 3, 4])
@@ -103,20 +104,30 @@ def test_straight_through_top_1_reaches_the_whole_router_and_one_expert():
         assert [bool(grad.any()) for grad in part] == [False, False, True, False]
 
 
+def with_a_router_of_its_own(layer):
+    """The router as a parameter of its own, and the layer run with it: so it can learn while the experts stay."""
+    router = layer.router.detach().clone().requires_grad_()
+
+    def run(x):
+        return functional_call(layer, {"inner": torch.cat([router, layer.down.detach()]).t()}, (x,))
+
+    return router, run
+
+
 def learn_to_route(gating, steps=200):
     """Expert 0 says +1, expert 1 says -1; each of two tokens is sent to the wrong one. Only the router learns."""
     ones = torch.ones(1, 2)
     experts = (LowRank(ones, torch.ones(1, 1)), LowRank(ones, -torch.ones(1, 1)))
     layer = MoELoRA(Routed(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), experts), 1, gating=gating)
-    layer.router.requires_grad_()
-    optimiser = torch.optim.AdamW(layer.parameters(), lr=0.02, weight_decay=0.5)
+    router, run = with_a_router_of_its_own(layer)
+    optimiser = torch.optim.AdamW([router], lr=0.02, weight_decay=0.5)
     x, goal = torch.eye(2), torch.tensor([[1.0], [-1.0]])
     for _ in range(steps):
         optimiser.zero_grad()
-        loss = (layer(x) - goal).square().mean()
+        loss = (run(x) - goal).square().mean()
         loss.backward()
         optimiser.step()
-    return float(loss.detach()), layer.router.detach()
+    return float(loss.detach()), router.detach()
 
 
 def test_at_top_1_only_the_straight_through_router_learns():
@@ -154,11 +165,12 @@ def test_balance_spreads_the_tokens_of_a_router_that_sends_all_to_one(gating):
     x = tokens(200).float() + 1
     with torch.no_grad():
         layer.router[0] = 3
-    optimiser = torch.optim.Adam([layer.router], lr=0.05)
+    router, run = with_a_router_of_its_own(layer)
+    optimiser = torch.optim.Adam([router], lr=0.05)
     shares = []
     for _ in range(200):
         optimiser.zero_grad()
-        layer(x)
+        run(x)
         probabilities, kept = layer.gating.take()
         balance(probabilities, kept).backward()
         optimiser.step()
