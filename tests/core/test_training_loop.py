@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from icedit_core.cli.main import main
 from icedit_core.training import dry_run, loop, memory, validation
+from icedit_core.training.config import parse
 from icedit_core.training.lora import Trainable
 from icedit_core.training.objective import draws, flow_matching_loss, velocity
 
@@ -238,6 +239,17 @@ class TestMemory:
         tensors = [v for values in state["optimiser"]["state"].values() for v in values.values() if torch.is_tensor(v)]
         real = sum(v.nbytes for v in tensors if v.ndim)
         assert memory.compute(world.FLUX, settings, checkpointing=True, device="cpu").optimiser == real
+
+
+@pytest.mark.parametrize(("checkpointing", "row"), [(False, "| off | 22."), (True, "| on | 22.")])
+def test_the_users_page_has_what_is_computed_for_the_full_size_model(checkpointing, row):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith(row)]
+    published = {"model": {"base": "b"}, "data": {"path": "d"}, "train": {"steps": 1}, "output": {"folder": "o"}}
+    settings = parse(published)
+    found = memory.compute(memory.FLUX_FILL, settings, checkpointing=checkpointing)
+    parts = (found.base, found.adapter, found.gradients, found.optimiser, found.activations, found.total)
+    assert [float(cell) for cell in line.split("|")[2:-1]] == pytest.approx([n / 2**30 for n in parts], abs=0.06)
 
 
 class TestCommand:
