@@ -18,6 +18,7 @@ from .errors import (
     RequestFailed,
     RunTimeout,
     ServerUnreachable,
+    UnexpectedAnswer,
 )
 from .messages import Graph, ImageRef, Progress, Result
 
@@ -34,4 +35,5 @@ __all__ = [
     "Result",
     "RunTimeout",
     "ServerUnreachable",
+    "UnexpectedAnswer",
 ]

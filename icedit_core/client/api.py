@@ -5,15 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import unicodedata
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
-from .errors import ComfyError, PromptRejected, RequestFailed, RunTimeout, ServerUnreachable
+from .errors import (
+    ComfyError,
+    ExecutionFailed,
+    ExecutionInterrupted,
+    PromptRejected,
+    RequestFailed,
+    RunTimeout,
+    ServerUnreachable,
+    UnexpectedAnswer,
+    as_object,
+    excerpt,
+)
 from .follow import Follower
 from .messages import Graph, ImageRef, Progress, Result
 
@@ -58,18 +71,16 @@ class ComfyClient:
             overwrite: replace a file of that name; otherwise the server finds a free name.
         Returns:
             where it lies; `.widget` is the value for a LoadImage node.
+        Raises:
+            ValueError: no name, or one with control characters.
         """
         if isinstance(image, Path):
             name = name or image.name
             image = image.read_bytes()
         if not name:
             raise ValueError("upload_image: got bytes without a name, but the server needs one. Pass name='image.png'.")
-        form = aiohttp.FormData()
-        form.add_field("image", image, filename=name, content_type="application/octet-stream")
-        form.add_field("subfolder", subfolder)
-        form.add_field("type", "input")
-        form.add_field("overwrite", "true" if overwrite else "false")
-        return ImageRef.parse(await self._json("POST", "/upload/image", data=form))
+        fields = {"subfolder": subfolder, "type": "input", "overwrite": "true" if overwrite else "false"}
+        return ImageRef.parse(await self._json("POST", "/upload/image", data=_form(image, name, fields)))
 
     async def queue(self, graph: Graph) -> str:
         """Queue a graph without waiting for it.
@@ -79,9 +90,7 @@ class ComfyClient:
         Raises:
             PromptRejected: the server found the graph, or a part of it, invalid; nothing of it runs then.
         """
-        prompt_id = str(uuid.uuid4())
-        await self._queue(graph, prompt_id)
-        return prompt_id
+        return await self._queue(graph, str(uuid.uuid4()))
 
     async def run(
         self, graph: Graph, on_progress: Callable[[Progress], None] | None = None, *, timeout: float | None = None
@@ -98,7 +107,9 @@ class ComfyClient:
             RunTimeout: the time was up. As for any other way out before the end (a cancelled task, an exception
                 in on_progress), the prompt is taken off the server.
             ServerUnreachable: the server went away.
+            UnexpectedAnswer: what came is not ComfyUI's, or the server has forgotten the result.
         """
+        _check_graph(graph)
         follower = Follower(graph, on_progress)
         try:
             async with await self._websocket() as socket:
@@ -111,8 +122,7 @@ class ComfyClient:
 
     async def history(self, prompt_id: str) -> dict[str, Any]:
         """What the server keeps of a finished prompt ({} while it waits or runs)."""
-        entry: dict[str, Any] = (await self._json("GET", f"/history/{prompt_id}")).get(prompt_id, {})
-        return entry
+        return dict(as_object((await self._json("GET", f"/history/{prompt_id}")).get(prompt_id)))
 
     async def download(self, image: ImageRef) -> bytes:
         """The bytes of an image file on the server, untouched."""
@@ -130,13 +140,11 @@ class ComfyClient:
 
     async def object_info(self, node_type: str | None = None) -> dict[str, Any]:
         """The schema of one node type ({} if the server does not have it), or of all."""
-        info: dict[str, Any] = await self._json("GET", f"/object_info/{node_type}" if node_type else "/object_info")
-        return info
+        return await self._json("GET", f"/object_info/{quote(node_type, safe='')}" if node_type else "/object_info")
 
     async def system_stats(self) -> dict[str, Any]:
         """Versions, devices and memory of the server."""
-        stats: dict[str, Any] = await self._json("GET", "/system_stats")
-        return stats
+        return await self._json("GET", "/system_stats")
 
     async def free(self) -> None:
         """Unload all models and drop all cached results before the next prompt."""
@@ -145,23 +153,33 @@ class ComfyClient:
     async def _run(self, graph: Graph, socket: aiohttp.ClientWebSocketResponse[bool], follower: Follower) -> Result:
         prompt_id = str(uuid.uuid4())
         try:
-            await self._queue(graph, prompt_id)
+            prompt_id = await self._queue(graph, prompt_id)
             await follower.follow(socket, prompt_id)
-        except ComfyError:
+            entry = await self.history(prompt_id)
+            if not entry:
+                raise UnexpectedAnswer(
+                    f"ComfyClient.run: the server ended {prompt_id}, but has nothing of it in its history. "
+                    "Something cleared the history; run the graph again."
+                )
+            follower.check(as_object(entry.get("status")))
+        except (PromptRejected, ExecutionFailed, ExecutionInterrupted):  # the server is done with it
             raise
-        except BaseException:  # cancelled, or on_progress raised: the server must not go on for nobody
+        except BaseException:  # cancelled, lost, or on_progress raised: the server must not go on for nobody
             await self._give_up(prompt_id)
             raise
-        entry = await self.history(prompt_id)
-        return Result(prompt_id, entry.get("outputs", {}), frozenset(follower.cached))
+        return Result(prompt_id, dict(as_object(entry.get("outputs"))), frozenset(follower.cached))
 
-    async def _queue(self, graph: Graph, prompt_id: str) -> None:
+    async def _queue(self, graph: Graph, prompt_id: str) -> str:
+        """The prompt's id: ours, or the server's own where it does not take one."""
+        _check_graph(graph)
         body = {"prompt": graph, "client_id": self.client_id, "prompt_id": prompt_id}
         answer = await self._json("POST", "/prompt", json=body)
+        prompt_id = str(answer.get("prompt_id") or prompt_id)
         if answer.get("node_errors"):
             # The server runs the valid outputs and drops the others; a caller who asked for all gets an error.
             await self.cancel(prompt_id)
             raise PromptRejected({}, answer["node_errors"])
+        return prompt_id
 
     async def _give_up(self, prompt_id: str) -> None:
         try:
@@ -178,8 +196,18 @@ class ComfyClient:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise self._unreachable(error) from error
 
-    async def _json(self, method: str, path: str, **options: Any) -> Any:
-        return json.loads(await self._request(method, path, **options))
+    async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        body = await self._request(method, path, **options)
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise UnexpectedAnswer(
+                f"{method} {path}: the server answered {excerpt(body)}, but ComfyUI answers a JSON object. "
+                f"Is a ComfyUI at {self.base_url}?"
+            )
+        return answer
 
     async def _request(self, method: str, path: str, **options: Any) -> bytes:
         try:
@@ -201,12 +229,40 @@ class ComfyClient:
         return ServerUnreachable(f"ComfyClient: {what or type(error).__name__}. Is ComfyUI running at {self.base_url}?")
 
 
+def _form(image: bytes, name: str, fields: Mapping[str, str]) -> aiohttp.MultipartWriter:
+    """The form of an upload.
+
+    aiohttp's own forms make "a%20b.png" of "a b.png", and a backslash is lost on the way; its server, which ComfyUI is
+    built on, takes the extended notation of RFC 5987 for a file's name and gives back exactly what went in.
+    """
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        raise ValueError(
+            f"upload_image: got the name {name!r}, but text without control characters is needed. Pass another name."
+        )
+    form = aiohttp.MultipartWriter("form-data")
+    part = form.append(image)
+    part.headers["Content-Disposition"] = f"form-data; name=\"image\"; filename*=utf-8''{quote(name, safe='')}"
+    for field, value in fields.items():
+        form.append(value).set_content_disposition("form-data", name=field)
+    return form
+
+
+def _check_graph(graph: Graph) -> None:
+    for node_id, node in graph.items():
+        if not isinstance(node, Mapping) or "class_type" not in node:
+            raise ValueError(
+                f"ComfyClient: {node_id!r} of the graph is {excerpt(node, 60)}, but a node with a class_type is "
+                "needed. Pass the workflow in the API format (File > Export (API))."
+            )
+
+
 def _refusal(request: str, status: int, body: bytes) -> ComfyError:
-    words = body.decode("utf-8", "replace").strip()
     if request == "POST /prompt":
         try:
-            data = json.loads(words)
-            return PromptRejected(data.get("error") or {}, data.get("node_errors") or {})
-        except (ValueError, AttributeError):  # not the server's validation, e.g. a proxy's page
-            pass
-    return RequestFailed(f"{request}: the server said {status}: {words[:500] or 'nothing more'}", status)
+            data = json.loads(body)
+        except (ValueError, RecursionError):  # not the server's validation, e.g. a proxy's page
+            data = None
+        error, node_errors = (as_object(as_object(data).get(key)) for key in ("error", "node_errors"))
+        if error or node_errors:
+            return PromptRejected(error, node_errors)
+    return RequestFailed(f"{request}: the server said {status}: {excerpt(body, 500)}", status)

@@ -22,6 +22,10 @@ class RequestFailed(ComfyError):
         self.status = status
 
 
+class UnexpectedAnswer(ComfyError):
+    """What came is not what a ComfyUI server says: another server, a proxy's page, or a broken message."""
+
+
 class PromptRejected(ComfyError):
     """The server's validation found the graph wrong; the text names each node, input and complaint.
 
@@ -31,6 +35,7 @@ class PromptRejected(ComfyError):
     """
 
     def __init__(self, error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> None:
+        error, node_errors = as_object(error), as_object(node_errors)
         super().__init__(_rejection_text(error, node_errors))
         self.error = dict(error)
         self.node_errors = dict(node_errors)
@@ -51,7 +56,7 @@ class ExecutionFailed(ComfyError):
         self.node_type = str(data.get("node_type", "?"))
         self.exception_type = str(data.get("exception_type", "?"))
         self.exception_message = str(data.get("exception_message", "")).strip()
-        self.traceback = [str(line) for line in data.get("traceback") or []]
+        self.traceback = [str(line) for line in as_list(data.get("traceback"))]
         super().__init__(f"Node {self.node_id} ({self.node_type}): {self.exception_type}: {self.exception_message}")
 
 
@@ -68,6 +73,24 @@ class RunTimeout(ComfyError, TimeoutError):
     """The graph was not done within the caller's time; it was taken off the server."""
 
 
+def as_object(value: Any) -> Mapping[str, Any]:
+    """A JSON object as it is, and {} for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A JSON array as it is, and [] for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def excerpt(value: object, most: int = 200) -> str:
+    """What came, on one line and not too long, for an error."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    text = text.strip()
+    cut = text if len(text) <= most else f"{text[:most]}..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut) or "nothing"
+
+
 def _rejection_text(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> str:
     lines = []
     if error:
@@ -77,9 +100,9 @@ def _rejection_text(error: Mapping[str, Any], node_errors: Mapping[str, Any]) ->
     else:
         lines.append("Only a part of the graph is valid")
     for node_id, node in node_errors.items():
-        where = f"  node {node_id} ({node.get('class_type', '?')})"
-        for entry in node.get("errors", []):
-            name = (entry.get("extra_info") or {}).get("input_name")
+        where = f"  node {node_id} ({as_object(node).get('class_type', '?')})"
+        for entry in map(as_object, as_list(as_object(node).get("errors"))):
+            name = as_object(entry.get("extra_info")).get("input_name")
             at = f"{where}, input '{name}'" if name else where
             lines.append(f"{at}: {_joined(str(entry.get('message', '?')), str(entry.get('details') or ''))}")
     return "\n".join(lines)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
 
-from .errors import ComfyError, ExecutionFailed, ExecutionInterrupted, ServerUnreachable
+from .errors import (
+    ComfyError,
+    ExecutionFailed,
+    ExecutionInterrupted,
+    ServerUnreachable,
+    UnexpectedAnswer,
+    as_list,
+    as_object,
+    excerpt,
+)
 from .messages import Graph, Progress
 
 
@@ -24,7 +34,7 @@ class Follower:
 
     def __init__(self, graph: Graph, on_progress: Callable[[Progress], None] | None = None) -> None:
         self.cached: list[str] = []
-        self._types = {node_id: str(node.get("class_type", "")) for node_id, node in graph.items()}
+        self._types = {str(node_id): str(as_object(node).get("class_type", "")) for node_id, node in graph.items()}
         self._on_progress = on_progress
         self._last: Progress | None = None
         self._failure: ComfyError | None = None
@@ -36,8 +46,8 @@ class Follower:
         """
         async for message in socket:
             if message.type is aiohttp.WSMsgType.TEXT:
-                event = json.loads(message.data)
-                data = event.get("data") or {}
+                event = _event(message.data)
+                data = as_object(event.get("data"))
                 if data.get("prompt_id") == prompt_id and self._handle(str(event.get("type")), data):
                     break
         else:
@@ -55,23 +65,55 @@ class Follower:
         steps = f", step {self._last.value} of {self._last.max}" if self._last.max else ""
         return f"in node {self._last.node_id} ({self._last.node_type or 'made by another node'}){steps}"
 
-    def _handle(self, kind: str, data: dict[str, Any]) -> bool:
+    def check(self, status: Mapping[str, Any]) -> None:
+        """Raise the failure that the server's history knows of and no message told."""
+        for message in as_list(status.get("messages")):
+            if isinstance(message, list) and len(message) == 2 and message[0] in _FAILURES:
+                raise _FAILURES[message[0]](as_object(message[1]))
+        if status.get("status_str") == "error":
+            raise ExecutionFailed({"exception_message": "the server's history says that it failed, and not why"})
+
+    def _handle(self, kind: str, data: Mapping[str, Any]) -> bool:
         """Take in one message of our prompt; True if it was the last."""
         if kind == "executing":
             if data.get("node") is None:
                 return True
             self._report(str(data["node"]), 0, 0)
         elif kind == "progress":
-            self._report(str(data.get("node")), int(data["value"]), int(data["max"]))
+            value, most = _count(data.get("value")), _count(data.get("max"))
+            if value is not None and most is not None:  # a node may send what it likes: nothing hangs on it
+                self._report(str(data.get("node")), value, most)
         elif kind == "execution_cached":
-            self.cached = [str(node_id) for node_id in data.get("nodes", [])]
-        elif kind == "execution_error":
-            self._failure = ExecutionFailed(data)
-        elif kind == "execution_interrupted":
-            self._failure = ExecutionInterrupted(data)
+            self.cached = [str(node_id) for node_id in as_list(data.get("nodes"))]
+        elif kind in _FAILURES:
+            self._failure = _FAILURES[kind](data)
         return False
 
     def _report(self, node_id: str, value: int, maximum: int) -> None:
         self._last = Progress(node_id, self._types.get(node_id, ""), value, maximum)
         if self._on_progress is not None:
             self._on_progress(self._last)
+
+
+_FAILURES: dict[str, Callable[[Mapping[str, Any]], ComfyError]] = {
+    "execution_error": ExecutionFailed,
+    "execution_interrupted": ExecutionInterrupted,
+}
+
+
+def _event(text: str) -> dict[str, Any]:
+    """One message of the server; what is none may be the last we wait for, so it is not passed over."""
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict):
+        raise UnexpectedAnswer(
+            f"ComfyClient: the websocket brought {excerpt(text)}, but ComfyUI sends JSON objects. "
+            "Is a ComfyUI at that address?"
+        )
+    return event
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

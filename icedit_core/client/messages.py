@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import UnexpectedAnswer, as_list, as_object, excerpt
+
 Graph = Mapping[str, Mapping[str, Any]]
 """A workflow in the API format: node id -> {class_type, inputs}."""
 
@@ -20,9 +22,15 @@ class ImageRef:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> ImageRef:
-        """Read one entry of a node's output, or the answer to an upload."""
-        name = data["filename"] if "filename" in data else data["name"]
-        return cls(str(name), str(data.get("subfolder") or ""), str(data.get("type") or "output"))
+        """Read one entry of a node's output, or the answer to an upload.
+
+        Raises:
+            UnexpectedAnswer: there is no file name in it.
+        """
+        name = as_object(data).get("filename") or as_object(data).get("name")
+        if not isinstance(name, str):
+            raise UnexpectedAnswer(f"ComfyClient: {excerpt(data)} came, but an image with a file name is needed.")
+        return cls(name, str(data.get("subfolder") or ""), str(data.get("type") or "output"))
 
     @property
     def widget(self) -> str:
@@ -62,8 +70,12 @@ class Result:
     def images(self, node_id: str | None = None) -> list[ImageRef]:
         """The images of one node, or of all nodes in the order of their ids."""
         ids = sorted(self.outputs) if node_id is None else [node_id]
-        return [ImageRef.parse(entry) for i in ids for entry in self.outputs.get(i, {}).get("images", [])]
+        return [ImageRef.parse(entry) for i in ids for entry in as_list(self._shown(i).get("images"))]
 
     def text(self, node_id: str) -> str:
         """What a node shows as text ("" if it shows none)."""
-        return "\n".join(str(line) for line in self.outputs.get(node_id, {}).get("text", []))
+        text = self._shown(node_id).get("text")
+        return text if isinstance(text, str) else "\n".join(map(str, as_list(text)))
+
+    def _shown(self, node_id: str) -> Mapping[str, Any]:
+        return as_object(self.outputs.get(node_id))

@@ -74,7 +74,7 @@ def _check_names(keys: Collection[str]) -> None:
 
 def _alpha_of(key: str, layers: Container[str]) -> bool:
     match = _ALPHA.fullmatch(key)
-    return bool(match) and match["layer"] in layers
+    return match is not None and match["layer"] in layers
 
 
 def _matrix(key: str, tensor: Tensor) -> Tensor:
