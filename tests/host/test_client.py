@@ -98,6 +98,15 @@ async def test_upload_finds_a_free_name_and_reads_files(client: ComfyClient, tmp
     assert await client.download(first) == file.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["a b (1).png", "\u732b \u00e9 100%20 #1;'x'.png", "\U0001f600&+=.png"])
+async def test_a_file_keeps_its_name_on_the_server(client: ComfyClient, name: str):
+    image = await client.upload_image(png(), name, subfolder="\u00fc ber")
+    assert image == ImageRef(name, "\u00fc ber", "input")
+    assert await client.download(image) == png()
+    result = await client.run(invert_graph(image.widget), timeout=60)
+    assert len(result.images("3")) == 1
+
+
 async def test_steps_of_a_node_are_reported(client: ComfyClient, sampling_graph: dict):
     steps = []
     await client.run(sampling_graph, steps.append, timeout=120)
