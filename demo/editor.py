@@ -1,7 +1,6 @@
 """The demo's base model: a small FLUX Fill in diffusers' layout, and its sampler."""
 
 import itertools
-import math
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
 
 from icedit_core.training.objective import condition, image_ids, pack, unpack  # noqa: E402
+from icedit_core.training.validation import schedule  # noqa: E402
 
 GUIDANCE = 50.0
 HIDDEN, HEADS = 256, 2
@@ -69,13 +69,6 @@ def velocity(model, tokens: Tensor, given: Tensor, text: Tensor, t: Tensor, ids:
         txt_ids=torch.zeros(text.shape[1], 3),
         return_dict=False,
     )[0]
-
-
-def schedule(steps: int, tokens: int) -> list[float]:
-    """The published pipeline's sigmas, steps + 1 of them, falling from 1 to 0."""
-    mu = 0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256)
-    spaced = torch.linspace(1, 1 / steps, steps, dtype=torch.float64).tolist()
-    return [math.exp(mu) / (math.exp(mu) + 1 / s - 1) for s in spaced] + [0.0]
 
 
 @torch.no_grad()

@@ -18,7 +18,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HOST_MODULES = ("torch", "torchvision", "torchaudio", "aiohttp", "safetensors", "einops", "PIL")
-TEST_MODULES = (*HOST_MODULES, "pytest", "pytest_asyncio", "hypothesis", "ruff", "mypy", "diffusers", "peft")
+_TOOLS = ("pytest", "pytest_asyncio", "hypothesis", "ruff", "mypy")
+_TRAINING = ("diffusers", "peft", "accelerate", "transformers", "prodigyopt", "pyarrow", "matplotlib")
+TEST_MODULES = (*HOST_MODULES, *_TOOLS, *_TRAINING)
 
 
 def existing_comfyui(pack: Path) -> Path | None:

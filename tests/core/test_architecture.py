@@ -18,6 +18,7 @@ HOST = {
 }  # fmt: skip
 NODE_MAY_IMPORT = {"comfy_api", "torch"} | set(sys.stdlib_module_names)
 HEAVY = {"accelerate", "diffusers", "peft", "scipy", "torchmetrics", "torchvision", "transformers", "ray"}
+HEAVY |= {"prodigyopt", "pyarrow", "matplotlib"}
 HEAVY_PARTS = {"metrics", "training"}  # may import them, on use
 
 
