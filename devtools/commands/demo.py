@@ -16,18 +16,18 @@ from typing import Any
 
 from PIL import Image
 
+from icedit_core.cli import fill
+from icedit_core.cli.fill import Graph
+from icedit_core.cli.progress import Bar
 from icedit_core.client import ComfyClient, ComfyError, Progress, Result
 
 from ..compare import before_after
-from ..progress import Bar
 from ..server import HostError, running_host
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "workflows" / "api" / "icedit_demo.json"
 RUN_LIMIT = 1800.0  # seconds; a usual run takes a few
 BEFORE = "before"  # id of the node that we add to see the picture as the workflow reads it
-
-Graph = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -65,29 +65,18 @@ def main(argv: list[str]) -> int:
 
 
 def fill_in(graph: Graph, *, image: str | None = None, instruction: str | None = None, seed: int | None = None) -> str:
-    """Put the user's wishes into the workflow, finding the nodes by what they are.
+    """Put the user's wishes into the workflow, and a look at the picture before the edit.
 
     Args:
-        graph: the workflow in the API format, changed in place; what is None stays as shipped. The node that gives
-            the picture becomes a LoadImage if `image` (a LoadImage value) is given.
+        graph: the workflow in the API format, changed in place; what is None stays as shipped.
+        image: a LoadImage value.
     Returns:
         the instruction that the graph now carries.
     """
+    fill.fill_in(graph, image=image, instruction=instruction, seed=seed)
     link = _only(graph, "ICEditDiptych")["image"]
-    if image is not None:
-        if any(link != other for other in _links_to(graph, link[0])):
-            raise ValueError(f"the demo workflow uses more of node {link[0]} than its picture. Change it there.")
-        graph[link[0]] = {"class_type": "LoadImage", "inputs": {"image": image}}
-        link[1] = 0
     graph[BEFORE] = {"class_type": "PreviewImage", "inputs": {"images": list(link)}}
-    if seed is not None:
-        samplers = [node["inputs"] for node in graph.values() if is_sampler(node)]
-        (inputs,) = [i for i in samplers if "seed" in i]
-        inputs["seed"] = seed
-    prompt = _only(graph, "ICEditPrompt")
-    if instruction is not None:
-        prompt["instruction"] = instruction
-    return str(prompt["instruction"])
+    return str(_only(graph, "ICEditPrompt")["instruction"])
 
 
 def is_sampler(node: Mapping[str, Any]) -> bool:
@@ -127,11 +116,6 @@ def _only(graph: Graph, class_type: str) -> dict[str, Any]:
     if len(found) != 1:
         raise ValueError(f"the demo workflow has {len(found)} {class_type} nodes, but this command needs exactly one.")
     return found[0]
-
-
-def _links_to(graph: Graph, node_id: str) -> list[list[Any]]:
-    values = [value for node in graph.values() for value in node["inputs"].values()]
-    return [value for value in values if isinstance(value, list) and value and value[0] == node_id]
 
 
 def _write(folder: Path, outcome: Outcome) -> tuple[Path, Path]:

@@ -7,9 +7,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from . import train
+from . import edit, train
 
-COMMANDS = {"train": train}
+COMMANDS = {"edit": edit, "train": train}
 INTERRUPTED, WRONG = 130, 2  # exit codes
 
 

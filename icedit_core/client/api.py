@@ -146,6 +146,10 @@ class ComfyClient:
         """Versions, devices and memory of the server."""
         return await self._json("GET", "/system_stats")
 
+    async def get_json(self, path: str) -> dict[str, Any]:
+        """Any JSON object that the server serves, e.g. `/workflow_templates`."""
+        return await self._json("GET", path)
+
     async def free(self) -> None:
         """Unload all models and drop all cached results before the next prompt."""
         await self._request("POST", "/free", json={"unload_models": True, "free_memory": True})

@@ -17,7 +17,7 @@ from PIL import Image
 from devtools import processes
 from devtools.commands import demo, test
 from devtools.compare import before_after
-from devtools.progress import Bar
+from icedit_core.cli.progress import Bar
 from icedit_core.client import Progress
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="process groups and signals are POSIX's")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TextIO
 
-from icedit_core.client import Progress
+from ..client import Progress
 
 WIDTH = 30
 
