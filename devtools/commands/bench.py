@@ -13,6 +13,7 @@ BENCHMARKS = {
     "demo": "demo/evaluate.py",  # how well the demo model carries out instructions
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
     "early-filter": "devtools/bench/early_filter.py",  # what several seeds and a judge are worth
+    "footprint": "devtools/bench/footprint.py",  # what the pack adds to ComfyUI's start
     "fuzz-adapters": "devtools/bench/fuzz_adapters.py",  # any file loads or is refused in words
     "workflows": "devtools.workflows",  # writes workflows/ anew
 }
