@@ -12,10 +12,13 @@ BENCHMARKS = {
     "ablation": "demo/ablation.py",  # what each part of the method is worth on the demo model
     "demo": "demo/evaluate.py",  # how well the demo model carries out instructions
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
+    "help-pictures": "devtools.help_pictures",  # makes the pictures of the help pages anew
     "early-filter": "devtools/bench/early_filter.py",  # what several seeds and a judge are worth
-    "footprint": "devtools/bench/footprint.py",  # what the pack adds to ComfyUI's start
+    "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
     "fuzz-adapters": "devtools/bench/fuzz_adapters.py",  # any file loads or is refused in words
+    "soak": "devtools.bench.soak",  # a server under many prompts, cancels and repeats
     "workflows": "devtools.workflows",  # writes workflows/ anew
+    "locales": "devtools.locales",  # writes locales/en and the lists of the help pages, and says what is missing
 }
 
 
