@@ -1,13 +1,15 @@
 """Join an adapter to a host model: plain updates as the host's weight patches, routed ones as a wrapper."""
 
+import copy
 import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import comfy.lora
 import comfy.utils
+import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy.weight_adapter import LoRAAdapter
 from torch import nn
 
@@ -61,41 +63,57 @@ def _host_patch(update: LowRank) -> LoRAAdapter:
 
 def _attach_routed(clone: ModelPatcher, adapter: Adapter, targets: Mapping[str, Target], strength, top_k):
     """Experts live in a patcher of their own, so that the host loads and offloads them with the model."""
-    dtype = clone.model.get_dtype_inference()
-    slots: dict[str, list[Slot]] = {}
+    dtype = _compute_dtype(clone)
+    bank, places = nn.ModuleList(), []
     for name, routed in adapter.routed.items():
         target = targets[name]
-        slot = Slot(MoELoRA(routed, top_k, dtype), target.rows[1] if target.rows else 0)
-        slots.setdefault(target.key[len(PREFIX) : -len(WEIGHT)], []).append(slot)
-    bank = nn.ModuleList(slot.layer for layers in slots.values() for slot in layers)
-    attachment = Attachment(slots, strength)
-
-    def routed_call(executor, *args, **kwargs):
-        with attachment.on(executor.class_obj.diffusion_model):
-            return executor(*args, **kwargs)
-
+        bank.append(MoELoRA(routed, top_k, dtype))
+        places.append((target.key[len(PREFIX) : -len(WEIGHT)], target.rows[1] if target.rows else 0))
     key = f"icedit_moe_{uuid.uuid4().hex}"
-    clone.set_additional_models(key, [ModelPatcher(bank, clone.load_device, clone.offload_device)])
-    clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, routed_call)
+
+    def join(patcher: ModelPatcher) -> None:
+        """Put the patcher's own bank in force; a copy on another device has a bank of its own."""
+        slots: dict[str, list[Slot]] = {}
+        for layer, (module, start) in zip(patcher.get_additional_models_with_key(key)[0].model, places, strict=True):
+            slots.setdefault(module, []).append(Slot(layer, start))
+        attachment = Attachment(slots, strength)
+
+        def routed_call(executor, *args, **kwargs):
+            with attachment.on(executor.class_obj.diffusion_model):
+                return executor(*args, **kwargs)
+
+        patcher.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, key)
+        patcher.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, routed_call)
+
+    clone.set_additional_models(key, [_bank_patcher(bank, clone.load_device, clone.offload_device)])
+    join(clone)
+    for moment in (CallbacksMP.ON_DEEPCLONE_MULTIGPU, CallbacksMP.ON_MATCH_MULTIGPU_CLONES):
+        clone.add_callback_with_key(moment, key, lambda _original, copied: join(copied))
+
+
+def _bank_patcher(bank: nn.ModuleList, load_device, offload_device) -> ModelPatcher:
+    """A patcher of the experts that the host can copy for another device, as it does with the model itself."""
+    patcher = ModelPatcher(bank, load_device, offload_device)
+    patcher.cached_patcher_init = (_copied_bank, (bank, load_device, offload_device))
+    return patcher
+
+
+def _copied_bank(bank: nn.ModuleList, load_device, offload_device, disable_dynamic=False) -> ModelPatcher:
+    return _bank_patcher(copy.deepcopy(bank).to(offload_device), load_device, offload_device)
+
+
+def _compute_dtype(model: ModelPatcher) -> torch.dtype:
+    """What the layers' inputs will be; experts in another dtype would be cast at every step."""
+    return model.get_model_object("manual_cast_dtype") or model.model.get_dtype_inference()
 
 
 def _resolve(model: ModelPatcher, adapter: Adapter) -> dict[str, Target]:
     """Find every layer of the adapter in the model and check its shape, before anything is changed."""
     known = comfy.lora.model_lora_keys_unet(model.model, {})
     weights = set(model.model_state_dict(PREFIX))
-    targets, unknown = {}, []
-    for name in (*adapter.plain, *adapter.routed):
-        target = _find(name, known)
-        if target is None or target.key not in weights:
-            unknown.append(name)
-        else:
-            targets[name] = target
-    if unknown:
-        raise ValueError(
-            f"ICEdit Load LoRA: {len(unknown)} of {len(adapter.plain) + len(adapter.routed)} layers of the file are "
-            f"not in this model ({type(model.model).__name__}): {listed(unknown)}. "
-            "Load the model that the adapter was trained for; ICEdit's is FLUX.1 Fill."
-        )
+    found = {name: _find(name, known) for name in (*adapter.plain, *adapter.routed)}
+    targets = {name: target for name, target in found.items() if target is not None and target.key in weights}
+    _refuse_unknown(model, found, targets)
     _refuse_doubles(targets)
     for name, update in adapter.plain.items():
         _check_shape(model, name, targets[name], update)
@@ -113,6 +131,24 @@ def _find(name: str, known: Mapping) -> Target | None:
             found = known[candidate]
             return Target(found) if isinstance(found, str) else Target(*found)
     return None
+
+
+def _refuse_unknown(model: ModelPatcher, found: Mapping[str, Target | None], targets: Mapping[str, Target]) -> None:
+    unknown = [name for name in found if name not in targets]
+    if not unknown:
+        return
+    network = type(model.model.diffusion_model)
+    if all(found.values()) and not targets:
+        raise ValueError(
+            f"ICEdit Load LoRA: this {type(model.model).__name__} is run by {network.__module__}.{network.__name__} "
+            "with layers of its own (Nunchaku does so), but ComfyUI's layers are needed: none of the file's "
+            f"{len(found)} is there. Load the model with ComfyUI's loader (bf16, fp8, scaled fp8) or as GGUF."
+        )
+    raise ValueError(
+        f"ICEdit Load LoRA: {len(unknown)} of {len(found)} layers of the file are not in this model "
+        f"({type(model.model).__name__}): {listed(unknown)}. "
+        "Load the model that the adapter was trained for; ICEdit's is FLUX.1 Fill."
+    )
 
 
 def _refuse_doubles(targets: Mapping[str, Target]) -> None:

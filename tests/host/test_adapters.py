@@ -8,11 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from . import flux_case as case
-
-LAYERS = {
-    "transformer_blocks.0.ff.net.2": "double_blocks.0.img_mlp.2",
-    "single_transformer_blocks.0.proj_out": "single_blocks.0.linear2",
-}
+from .condition_case import LAYERS, experts, is_routed
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +143,6 @@ def test_any_order_with_a_normal_lora_and_the_stock_loader_equals_the_sum(ours, 
     assert torch.equal(case.evaluate(model)[0], untouched)
 
 
-def is_routed(key):
-    return "expert_" in key or "lora_route" in key
-
-
 def test_two_moe_files_add_up_layer_by_layer(ours, model, tmp_path):
     tensors = load_file(case.ADAPTER)
     other = {key: value.float().flip(0).contiguous() for key, value in tensors.items() if is_routed(key)}
@@ -163,18 +155,6 @@ def test_two_moe_files_add_up_layer_by_layer(ours, model, tmp_path):
         weight, bias = (case.weights()[f"{name}.{part}"] for part in ("weight", "bias"))
         expected = x @ weight.T + bias + experts(x, tensors, name) + 0.5 * experts(x, other, name)
         assert case.error(y, expected) < 1e-5
-
-
-def experts(x, tensors, name, top_k=1):
-    """sum_i gates_i B_i A_i x, written out from the published equation with every expert computed in full."""
-    part = {key.removeprefix(f"transformer.{name}."): value.float() for key, value in tensors.items() if name in key}
-    logits = x @ part["lora_route.weight"].T
-    kept = logits >= logits.topk(top_k, dim=-1).values[..., -1:]
-    gates = torch.where(kept, logits, -torch.inf).softmax(-1)
-    return sum(
-        gates[..., i, None] * (x @ part[f"lora_A.expert_{i}.weight"].T @ part[f"lora_B.expert_{i}.weight"].T)
-        for i in range(len(part["lora_route.weight"]))
-    )
 
 
 def test_host_naming_gives_the_same_bits(ours, model, tmp_path):
