@@ -1,0 +1,264 @@
+"""`icedit edit` without a server: its arguments, --set, filling a workflow, names of pictures, refusals in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from icedit_core.cli import edit, fill, main, settings, workflow
+from icedit_core.client import ImageRef, PromptRejected
+
+API = Path(__file__).resolve().parents[2] / "workflows" / "api"
+ONE_EDIT = (
+    "icedit_demo", "icedit_flux_fill", "icedit_normal_lora", "icedit_training_free", "icedit_early_filter",
+    "icedit_early_filter_demo", "best_of_any_editor",
+)  # fmt: skip
+SAMPLER = {
+    "input": {
+        "required": {
+            "model": ["MODEL", {}],
+            "steps": ["INT", {"min": 1}],
+            "cfg": ["FLOAT"],
+            "scheduler": [["simple", "normal"], {}],
+            "batch": ["COMBO", {"options": [1, 2, 4]}],
+        },
+        "optional": {"tiled": ["BOOLEAN", {}], "v1.note": ["STRING", {}]},
+    }
+}
+
+
+def shipped(name: str) -> dict:
+    return json.loads((API / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def all_of(graph: dict, kind: str) -> list[dict]:
+    return [node["inputs"] for node in graph.values() if node["class_type"] == kind]
+
+
+class TestFilling:
+    @pytest.mark.parametrize("name", ONE_EDIT)
+    def test_every_shipped_edit_takes_picture_instruction_and_seed(self, name):
+        graph = shipped(name)
+        fill.fill_in(graph, image="mine.png", instruction="remove it", seed=7)
+        assert all_of(graph, "LoadImage") == [{"image": "mine.png"}]
+        assert not all_of(graph, "ICEditDemoScene")
+        for node in graph.values():
+            words = node["inputs"].get("instruction", "remove it")
+            if isinstance(words, list):
+                words = graph[words[0]]["inputs"]["value"]
+            assert words == "remove it"
+        seeds = [node["inputs"]["seed"] for node in graph.values() if "seed" in node["inputs"]]
+        assert seeds and set(seeds) == {7}
+        assert all(link[0] in graph for _, link in fill.links(graph))
+
+    def test_nothing_wished_nothing_changed(self):
+        graph = shipped("icedit_early_filter_demo")
+        fill.fill_in(graph)
+        assert graph == shipped("icedit_early_filter_demo")
+
+    def test_what_is_settled_stays_and_is_no_longer_in_question(self):
+        graph = shipped("icedit_flux_fill")
+        graph["second"] = {"class_type": "ICEditPrompt", "inputs": {"instruction": "then this"}}
+        graph["mask"] = {"class_type": "LoadImage", "inputs": {"image": "mask.png"}}
+        settled = {("second", "instruction"), ("mask", "image")}
+        fill.fill_in(graph, image="mine.png", instruction="first this", settled=settled)
+        assert [inputs["instruction"] for inputs in all_of(graph, "ICEditPrompt")] == ["first this", "then this"]
+        assert [inputs["image"] for inputs in all_of(graph, "LoadImage")] == ["mine.png", "mask.png"]
+
+    def test_of_several_loaders_the_one_at_the_diptych_is_meant(self):
+        graph = shipped("icedit_flux_fill")
+        graph["mask"] = {"class_type": "LoadImage", "inputs": {"image": "mask.png"}}
+        fill.fill_in(graph, image="mine.png")
+        assert [inputs["image"] for inputs in all_of(graph, "LoadImage")] == ["mine.png", "mask.png"]
+
+    def test_a_second_turn_is_fed_by_the_first_and_needs_no_picture(self):
+        graph = shipped("icedit_demo")
+        (restore,) = (i for i, node in graph.items() if node["class_type"] == "ICEditRestore")
+        graph["turn"] = {"class_type": "ICEditDiptych", "inputs": {"image": [restore, 0], "width": 64}}
+        fill.fill_in(graph, image="mine.png")
+        assert all_of(graph, "LoadImage") == [{"image": "mine.png"}] and graph["turn"]["inputs"]["image"] == [
+            restore,
+            0,
+        ]
+
+    def test_several_instructions_are_listed(self):
+        graph = shipped("icedit_flux_fill")
+        graph["second"] = {"class_type": "ICEditPrompt", "inputs": {"instruction": "then this"}}
+        with pytest.raises(ValueError, match=r"2 instructions \(.*'What to change'\), second .*--set NODE.instruction"):
+            fill.fill_in(graph, instruction="which?")
+
+    def test_several_pictures_are_listed(self):
+        graph = {str(i): {"class_type": "LoadImage", "inputs": {"image": "x.png"}} for i in range(2)}
+        with pytest.raises(ValueError, match=r"several places for a picture \(0 \(LoadImage\), 1 \(LoadImage\)\)"):
+            fill.fill_in(graph, image="mine.png")
+
+    @pytest.mark.parametrize("wish", [{"image": "a.png"}, {"instruction": "words"}, {"seed": 1}])
+    def test_no_place_for_a_wish_is_an_error(self, wish):
+        with pytest.raises(ValueError, match="the workflow has no .*, but"):
+            fill.fill_in({"1": {"class_type": "EmptyImage", "inputs": {"color": 1}}}, **wish)
+
+    def test_a_scene_of_which_more_is_used_is_not_replaced(self):
+        graph = shipped("icedit_early_filter_demo")  # its instruction comes from the scene too
+        with pytest.raises(ValueError, match=r"more of node .*ICEditDemoScene.* than its picture"):
+            fill.fill_in(graph, image="mine.png")
+
+
+class TestSet:
+    @pytest.fixture
+    def graph(self) -> dict:
+        return {
+            "4": {"class_type": "KSampler", "inputs": {"steps": 9}, "_meta": {"title": "Sample v1.5"}},
+            "7": {"class_type": "Note", "inputs": {}, "_meta": {"title": "KSampler B"}},
+        }
+
+    @pytest.mark.parametrize(
+        ("target", "text", "value"),
+        [
+            ("4.steps", "20", 20),
+            ("KSampler.cfg", "1.5", 1.5),
+            ("Sample v1.5.cfg", "2", 2.0),
+            ("4.scheduler", "normal", "normal"),
+            ("4.scheduler", "one the server refuses", "one the server refuses"),
+            ("4.batch", "4", 4),
+            ("4.tiled", "True", True),
+            ("4.tiled", "no", False),
+            ("4.v1.note", "a=b.c", "a=b.c"),
+        ],
+    )
+    def test_values_by_the_declared_type(self, graph, target, text, value):
+        parsed = settings.parse(f"{target}={text}")
+        place = settings.apply(graph, {"KSampler": SAMPLER}, *parsed)
+        assert place == ("4", target.removeprefix("Sample v1.5.").removeprefix("KSampler.").removeprefix("4."))
+        got = graph["4"]["inputs"][place[1]]
+        assert got == value and type(got) is type(value)
+
+    @pytest.mark.parametrize(
+        ("target", "text", "words"),
+        [
+            ("5.steps", "1", r"no node .* are 4 \(KSampler, 'Sample v1.5'\), 7 \(Note, 'KSampler B'\)"),
+            ("4.pace", "1", "no input 'pace'; it has model, steps, cfg, scheduler, batch, tiled, v1.note"),
+            ("4.steps", "1.5", "got '1.5', but this input takes a whole number"),
+            ("4.cfg", "high", "got 'high', but this input takes a number"),
+            ("4.tiled", "perhaps", "takes true or false"),
+            ("4.model", "x", "is a MODEL from another node"),
+        ],
+    )
+    def test_what_cannot_be_is_said(self, graph, target, text, words):
+        before = json.dumps(graph)
+        with pytest.raises(ValueError, match=words):
+            settings.apply(graph, {"KSampler": SAMPLER}, target, text)
+        assert json.dumps(graph) == before
+
+    def test_an_ambiguous_name_lists_the_nodes(self, graph):
+        graph["9"] = graph["4"] | {"_meta": {"title": "another"}}
+        with pytest.raises(ValueError, match=r"'KSampler' could be any of 4 .*, 9 .*'another'\)\. Name it by its id"):
+            settings.apply(graph, {"KSampler": SAMPLER}, "KSampler.steps", "1")
+
+    @pytest.mark.parametrize("text", ["steps=3", "KSampler.steps", "KSampler.=3", ".steps=3", "=", "a=b.c"])
+    def test_another_form_is_refused(self, text):
+        with pytest.raises(ValueError, match="NODE.INPUT=VALUE"):
+            settings.parse(text)
+
+
+class TestArguments:
+    @pytest.fixture
+    def run(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "in.png").write_bytes(b"")
+        (tmp_path / "there.png").write_bytes(b"mine")
+
+        def run(*arguments: str) -> str:
+            assert main.main(["edit", *arguments]) == 2
+            return capsys.readouterr().err
+
+        return run
+
+    def test_a_picture_that_is_not_there(self, run):
+        assert "got none.png, but there is no such file" in run("none.png", "words", "-o", "out.png")
+
+    def test_an_empty_instruction(self, run):
+        assert "instruction is empty" in run("in.png", "  ", "-o", "out.png")
+
+    def test_a_picture_is_not_replaced_unasked(self, run):
+        assert "there.png is there already" in run("in.png", "words", "-o", "there.png")
+
+    def test_only_png_is_promised(self, run):
+        assert "ComfyUI writes PNG" in run("in.png", "words", "-o", "out.jpg")
+
+    def test_a_folder_that_cannot_be(self, run):
+        assert "cannot be made a folder" in run("in.png", "words", "-o", "there.png/out.png")
+
+    @pytest.mark.parametrize("url", ["127.0.0.1:8188", "ftp://host", "http://", "http://me:secret@host:1"])
+    def test_an_address_that_is_none_is_refused_and_a_password_not_repeated(self, run, url):
+        words = run("in.png", "words", "-o", "out.png", "--server", url)
+        assert "--server got" in words and "secret" not in words
+
+    def test_the_server_comes_from_the_environment(self, run, monkeypatch):
+        monkeypatch.setenv("ICEDIT_SERVER", "nowhere")
+        assert "--server got" in run("in.png", "words", "-o", "out.png")
+
+    def test_a_wrong_setting_or_file_is_said_before_a_server_is_asked(self, run):
+        assert "NODE.INPUT=VALUE" in run("in.png", "words", "-o", "out.png", "--set", "steps")
+        assert "none.json" in run("in.png", "words", "-o", "out.png", "--workflow", "none.json")
+
+
+class TestWorkflowFiles:
+    def test_shipped_api_forms_are_read_and_canvas_forms_refused(self):
+        for file in API.glob("*.json"):
+            assert workflow.read(file) == json.loads(file.read_text(encoding="utf-8"))
+            with pytest.raises(ValueError, match=r"as the canvas saves it.*Export \(API\)"):
+                workflow.read(API.parent / file.name)
+
+    @pytest.mark.parametrize(
+        "text", ["", "no JSON", "[]", "{}", '{"1": 2}', '{"1": {"class_type": "A"}}', "[" * 100_000]
+    )
+    def test_other_files_are_refused(self, text):
+        with pytest.raises(ValueError, match="^mine: not"):
+            workflow.parse(text, "mine")
+
+    @pytest.mark.parametrize("name", ["a.json", "folder/a", "./a"])
+    def test_what_is_a_file(self, name):
+        assert workflow.is_file(name) and not workflow.is_file("icedit_demo")
+
+
+class TestPictures:
+    REFS = [ImageRef("a_1_.png"), ImageRef("a_2_.png")]
+
+    def names(self, out: Path, refs: list[ImageRef], overwrite: bool = False) -> list[str]:
+        return [target.relative_to(out.parent).as_posix() for target in edit._targets(out, refs, overwrite)]
+
+    def test_names(self, tmp_path):
+        assert self.names(tmp_path / "o.png", self.REFS[:1]) == ["o.png"]
+        assert self.names(tmp_path / "o.png", self.REFS) == ["o_1.png", "o_2.png"]
+        assert self.names(tmp_path / "o", self.REFS) == ["o/a_1_.png", "o/a_2_.png"]
+        assert self.names(tmp_path / "o", self.REFS[:1] * 2) == ["o/a_1_.png", "o/a_1__2.png"]
+        assert self.names(tmp_path / "o.png", [ImageRef("a.webp")]) == ["o.webp"]
+
+    def test_taken_names_are_passed_over_unless_they_may_be_replaced(self, tmp_path):
+        (tmp_path / "o_1.png").touch()
+        assert self.names(tmp_path / "o.png", self.REFS) == ["o_2.png", "o_3.png"]
+        assert self.names(tmp_path / "o.png", self.REFS, overwrite=True) == ["o_1.png", "o_2.png"]
+
+
+def test_a_refusal_shows_what_the_server_offers_once_and_the_rest_in_its_own_words():
+    names = [f"lora_{i}" for i in range(60)]
+    known = {"Loader": {"input": {"required": {"lora_name": [names, {}], "weight": ["FLOAT"]}}}}
+    graph = {"3": {"class_type": "Loader", "inputs": {"lora_name": "mine"}}}
+    absent = {"type": "value_not_in_list", "message": "Value not in list", "extra_info": {"input_name": "lora_name"}}
+    small = {"type": "value_smaller_than_min", "message": "too small", "extra_info": {"input_name": "weight"}}
+    rejection = PromptRejected({"message": "Invalid"}, {"3": {"class_type": "Loader", "errors": [absent, small]}})
+    assert workflow.explained(rejection, graph, known) == (
+        "Invalid\n  node 3 (Loader), input 'weight': too small\n"
+        "  node 3 (Loader), input 'lora_name': the server has no 'mine' in models/loras; it offers "
+        f"{', '.join(names[:40])} and 20 more. Another one: --set 3.lora_name=..."
+    )
+
+
+def test_help_names_every_argument(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main.main(["edit", "--help"])
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("IMAGE", "INSTRUCTION", "-o", "--server", "--workflow", "--seed", "--set"))
+    assert "130 interrupted" in text
