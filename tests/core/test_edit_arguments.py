@@ -6,15 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from icedit_core.cli import edit, fill, main, settings, workflow
-from icedit_core.client import ImageRef, PromptRejected
+from icedit_core.client import ComfyClient, ImageRef, PromptRejected
 
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 ONE_EDIT = (
     "icedit_demo", "icedit_flux_fill", "icedit_normal_lora", "icedit_training_free", "icedit_early_filter",
     "icedit_early_filter_demo", "best_of_any_editor",
 )  # fmt: skip
+WORDS = "PrimitiveStringMultiline"
 SAMPLER = {
     "input": {
         "required": {
@@ -37,6 +40,11 @@ def all_of(graph: dict, kind: str) -> list[dict]:
     return [node["inputs"] for node in graph.values() if node["class_type"] == kind]
 
 
+def graph_kind(graph: dict, link: object) -> str:
+    """The type of the node that feeds an input, "" for a value."""
+    return graph[link[0]]["class_type"] if isinstance(link, list) else ""
+
+
 class TestFilling:
     @pytest.mark.parametrize("name", ONE_EDIT)
     def test_every_shipped_edit_takes_picture_instruction_and_seed(self, name):
@@ -52,6 +60,26 @@ class TestFilling:
         seeds = [node["inputs"]["seed"] for node in graph.values() if "seed" in node["inputs"]]
         assert seeds and set(seeds) == {7}
         assert all(link[0] in graph for _, link in fill.links(graph))
+
+    def test_words_from_one_node_reach_those_too_that_call_them_otherwise(self):
+        graph = shipped("best_of_any_editor")  # the same words go to an `instruction` and to a CLIPTextEncode's `text`
+        fill.fill_in(graph, instruction="remove it")
+        assert [inputs["value"] for inputs in all_of(graph, WORDS)] == ["remove it"]
+        read = [*all_of(graph, "CLIPTextEncode"), *all_of(graph, "ICEditRank")]
+        assert len([link for inputs in read for link in inputs.values() if graph_kind(graph, link) == WORDS]) == 2
+
+    def test_a_seed_is_the_noises_and_not_the_scenes(self):
+        graph = shipped("icedit_demo")
+        (scene,) = all_of(graph, "ICEditDemoScene")
+        before = dict(scene)
+        fill.fill_in(graph, seed=7)
+        assert scene == before and all_of(graph, "KSampler")[0]["seed"] == 7
+
+    def test_a_picture_from_another_output_becomes_the_loaders_first(self):
+        graph = {"s": {"class_type": "Source", "inputs": {}}}
+        graph["d"] = {"class_type": "ICEditDiptych", "inputs": {"image": ["s", 2]}}
+        fill.fill_in(graph, image="mine.png")
+        assert graph["d"]["inputs"]["image"] == ["s", 0] and graph["s"]["class_type"] == "LoadImage"
 
     def test_nothing_wished_nothing_changed(self):
         graph = shipped("icedit_early_filter_demo")
@@ -254,6 +282,27 @@ def test_a_refusal_shows_what_the_server_offers_once_and_the_rest_in_its_own_wor
         "  node 3 (Loader), input 'lora_name': the server has no 'mine' in models/loras; it offers "
         f"{', '.join(names[:40])} and 20 more. Another one: --set 3.lora_name=..."
     )
+
+
+async def test_a_server_without_the_pack_or_the_workflow_says_so():
+    nodes: dict = {}
+    answers = {"/object_info/ICEditDiptych": nodes, "/workflow_templates": {"my icedit": ["b", "a"], "other": ["c"]}}
+    answers["/api/workflow_templates/my icedit/api/a.json"] = shipped(ONE_EDIT[0])
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path not in answers:
+            raise web.HTTPNotFound
+        return web.json_response(answers[request.path])
+
+    app = web.Application()
+    app.add_routes([web.get("/{path:.*}", answer)])
+    async with TestServer(app) as server, ComfyClient(str(server.make_url(""))) as client:
+        with pytest.raises(ValueError, match=r"at http://127\.0\.0\.1:\d+ has no such pack\. Put it into"):
+            await workflow.shipped(client, "a")
+        nodes["ICEditDiptych"] = {"python_module": "custom_nodes.my icedit"}  # whatever the folder is called
+        assert await workflow.shipped(client, "a") == shipped(ONE_EDIT[0])
+        with pytest.raises(ValueError, match="--workflow x/y: .* it has a, b"):
+            await workflow.shipped(client, "x/y")
 
 
 def test_help_names_every_argument(capsys):
