@@ -86,15 +86,15 @@ def _check(arguments: argparse.Namespace) -> None:
             f"icedit edit: --server got {address.scheme}://{address.netloc.rpartition('@')[2]}, but an address like "
             f"{SERVER} is needed, without a name or password in it."
         )
+    if not _is_folder(out) and out.suffix.lower() != WRITTEN:
+        raise ValueError(f"icedit edit: got -o {out}, but ComfyUI writes PNG. Name a {WRITTEN} file or a folder.")
+    if not _is_folder(out) and out.exists() and not arguments.overwrite:
+        raise ValueError(f"icedit edit: {out} is there already. Name another file, or add --overwrite.")
     folder = out if _is_folder(out) else out.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise ValueError(f"icedit edit: got -o {out}, but {folder} cannot be made a folder ({problem}).") from None
-    if not _is_folder(out) and out.suffix.lower() != WRITTEN:
-        raise ValueError(f"icedit edit: got -o {out}, but ComfyUI writes PNG. Name a {WRITTEN} file or a folder.")
-    if not _is_folder(out) and out.exists() and not arguments.overwrite:
-        raise ValueError(f"icedit edit: {out} is there already. Name another file, or add --overwrite.")
 
 
 async def _edit(arguments: argparse.Namespace) -> int:
