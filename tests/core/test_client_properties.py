@@ -232,8 +232,10 @@ def test_a_name_that_no_header_can_carry_is_said(name):
 @given(st.dictionaries(words, st.dictionaries(st.sampled_from(("images", "text", "x")), odd) | odd, max_size=3))
 def test_outputs_of_any_form_are_images_and_text_or_a_clear_error(outputs):
     result = Result("id", outputs, frozenset())
-    for node_id in outputs:
-        assert isinstance(result.text(node_id), str)
+    for node_id, shown in outputs.items():
+        text = shown.get("text") if isinstance(shown, dict) else None
+        lines = text if isinstance(text, list) else [text] if isinstance(text, str) else []
+        assert result.text(node_id) == "\n".join(map(str, lines))
     try:
         images = result.images()
     except UnexpectedAnswer as error:
