@@ -129,6 +129,10 @@ class ComfyClient:
         query = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
         return await self._request("GET", "/view", params=query)
 
+    async def forget(self, prompt_id: str) -> None:
+        """Take a finished prompt out of the server's history; its files stay."""
+        await self._request("POST", "/history", json={"delete": [prompt_id]})
+
     async def interrupt(self, prompt_id: str | None = None) -> None:
         """Stop that prompt if it is the one that runs; without an id, whatever runs."""
         await self._request("POST", "/interrupt", json={"prompt_id": prompt_id} if prompt_id else {})

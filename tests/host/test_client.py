@@ -87,6 +87,15 @@ async def test_second_run_reports_what_was_cached(client: ComfyClient):
     assert second.images() == first.images()
 
 
+async def test_a_forgotten_prompt_is_gone_and_its_file_stays(client: ComfyClient):
+    image = await client.upload_image(png(colour=(3, 2, 1)), "forgotten.png")
+    result = await client.run(invert_graph(image.widget), timeout=60)
+    assert await client.history(result.prompt_id)
+    await client.forget(result.prompt_id)
+    assert await client.history(result.prompt_id) == {}
+    assert await client.download(result.images("3")[0])
+
+
 async def test_upload_finds_a_free_name_and_reads_files(client: ComfyClient, tmp_path: Path):
     file = tmp_path / "photo.png"
     file.write_bytes(png(8, 8))
