@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from icedit_core.client import ComfyClient
+from icedit_core.client import ComfyClient, ImageRef
 
 from .compare import PAPER
 from .server import running_host
@@ -53,6 +53,7 @@ async def _run(url: str) -> dict[str, list[Image.Image]]:
 async def _edit(client: ComfyClient) -> dict[str, list[Image.Image]]:
     graph, of = _workflow("icedit_demo")
     scene, diptych, restore = (of[name] for name in ("ICEditDemoScene", "ICEditDiptych", "ICEditRestore"))
+    graph[of["ICEditPrompt"]]["inputs"]["instruction"] = [scene, 1]
     wanted = {"scene": (scene, 0), "target": (scene, 2), "diptych": (diptych, 0), "result": (restore, 0)}
     for name, (node, output) in {"mask": (diptych, 1), "change": (restore, 1)}.items():
         graph[f"{name}_image"] = {"class_type": "MaskToImage", "inputs": {"mask": [node, output]}}
@@ -82,12 +83,11 @@ async def _seen(
         for name, (node, output) in wanted.items()
     }
     result = await client.run(graph | previews, timeout=600)
-    return {
-        name: [
-            Image.open(io.BytesIO(await client.download(ref))).convert("RGB") for ref in result.images(f"see_{name}")
-        ]
-        for name in wanted
-    }
+    return {name: [await _open(client, ref) for ref in result.images(f"see_{name}")] for name in wanted}
+
+
+async def _open(client: ComfyClient, ref: ImageRef) -> Image.Image:
+    return Image.open(io.BytesIO(await client.download(ref))).convert("RGB")
 
 
 def shaded(diptych: Image.Image, mask: Image.Image) -> Image.Image:

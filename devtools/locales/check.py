@@ -104,9 +104,8 @@ def _pages(nodes: Mapping[str, Node], root: Path) -> Iterator[str]:
             file = root / page(node_id, language)
             if file.is_file():
                 texts[language] = file.read_text(encoding="utf-8")
-                yield from (
-                    f"{page(node_id, language)} {said}" for said in _page(texts[language], language, known, root)
-                )
+                found = _page(texts[language], language, known, root)
+                yield from (f"{page(node_id, language)} {said}" for said in found)
             else:
                 yield f"{page(node_id, language)} is missing: the help of {node_id}. Copy another node's. {RUN}"
         if len(set(texts.values())) < len(texts):

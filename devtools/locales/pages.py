@@ -49,9 +49,8 @@ def _input(one: tuple[str, Any, Mapping[str, Any], bool], words: Mapping[str, An
 
 def _output(index: int, one: tuple[str, str, str], words: Mapping[str, Any], language: str) -> str:
     name, kind, tooltip = one
-    return _item(
-        name, {"name": name, "tooltip": tooltip} | words.get(str(index), {}), [_type(kind, language)], language
-    )
+    own = {"name": name, "tooltip": tooltip} | words.get(str(index), {})
+    return _item(name, own, [_type(kind, language)], language)
 
 
 def _item(name: str, own: Mapping[str, str], facts: list[str], language: str) -> str:
