@@ -1,0 +1,99 @@
+"""What the routed layers cost: base, merged LoRA, LoRA unmerged by peft, ours, and a loop over the experts.
+
+    python dev.py bench moe [--quick] [--seconds 450] [--rounds 5] [--anew] [--page-only]
+
+Two parts: the Linears of one double and one single FLUX block, over widths, tokens and dtypes; and a whole step of a
+FLUX Fill of full width with few blocks in the real host. All ways run by turns in one process. A run goes on where
+the last one stopped; --seconds ends it early. It uses the GPU if there is one.
+Writes moe.json and moe.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
+
+from devtools.bench import moe_layers, moe_page, moe_step, moe_timing  # noqa: E402
+from devtools.bench.moe_layers import Case  # noqa: E402
+
+OUT = ROOT / "benchmarks" / "moe.json"
+DTYPES = (torch.float32, torch.bfloat16)
+WIDTHS, TOKENS = (1024, 1536, 2048, 3072), (512, 1280, 2560, 8192)
+STEPS = [(3072, dtype) for dtype in DTYPES]
+
+
+def cases(quick: bool) -> list[Case]:
+    """The cheap ones first, so that a run that is stopped has many."""
+    if quick:
+        return [Case(1024, 512, dtype) for dtype in DTYPES]
+    every = [Case(width, tokens, dtype) for width in WIDTHS for tokens in TOKENS for dtype in DTYPES]
+    return sorted(every, key=lambda case: case.width**2 * case.tokens * (1 if case.dtype == torch.float32 else 0.1))
+
+
+@torch.no_grad()
+def measure_layers(case: Case, rounds: int, device: torch.device) -> dict:
+    start = time.perf_counter()
+    blocks = moe_layers.BlockSet(case, device)
+    ways = blocks.ways()
+    seconds = moe_timing.side_by_side(ways, rounds, device)
+    peaks = {name: moe_timing.peak_mib(way, device) for name, way in ways.items()}
+    rows = {
+        name: moe_timing.summary(taken, seconds["base"]) | {"peak_mib": peaks[name]} for name, taken in seconds.items()
+    }
+    return {
+        "width": case.width,
+        "tokens": case.tokens,
+        "dtype": case.key.rsplit("/", 1)[1],
+        "rounds": rounds,
+        "adapter_mib": round(blocks.adapter_mib(), 1),
+        "ways": rows,
+        "machine": moe_timing.machine(device),
+        "took_seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="dev.py bench moe", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the smallest case alone and a narrow step; nothing kept")
+    parser.add_argument("--seconds", type=float, default=450)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--anew", action="store_true", help="forget the figures of earlier runs")
+    parser.add_argument("--page-only", action="store_true", help="write the page from the figures at hand")
+    options = parser.parse_args()
+    start = time.monotonic()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kept = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() and not (options.anew or options.quick) else {}
+    results = {"layers": {}, "step": {}} | kept
+
+    def time_left() -> bool:
+        return not options.page_only and time.monotonic() - start < options.seconds
+
+    def keep(part: str, key: str, figures: dict) -> None:
+        results[part][key] = figures
+        print(f"{part} {key}: {moe_page.line(figures)}", flush=True)
+        if not options.quick:
+            OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        gc.collect()
+
+    for width, dtype in [(512, dtype) for dtype in DTYPES] if options.quick else STEPS:
+        key = f"{width}/{str(dtype).removeprefix('torch.')}"
+        if key not in results["step"] and time_left():
+            keep("step", key, moe_step.measure(width, dtype, options.rounds))
+    for case in cases(options.quick):
+        if case.key not in results["layers"] and time_left():
+            keep("layers", case.key, measure_layers(case, options.rounds, device))
+    if not options.quick:
+        OUT.with_suffix(".md").write_text(moe_page.page(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
