@@ -8,7 +8,7 @@ import json
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from icedit_core.client import (
@@ -230,6 +230,7 @@ def test_a_name_that_no_header_can_carry_is_said(name):
 
 @settings(steady, max_examples=100)
 @given(st.dictionaries(words, st.dictionaries(st.sampled_from(("images", "text", "x")), odd) | odd, max_size=3))
+@example({"1": {"text": "one piece"}})
 def test_outputs_of_any_form_are_images_and_text_or_a_clear_error(outputs):
     result = Result("id", outputs, frozenset())
     for node_id, shown in outputs.items():
