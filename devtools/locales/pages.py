@@ -55,7 +55,7 @@ def _output(index: int, one: tuple[str, str, str], words: Mapping[str, Any], lan
 
 def _item(name: str, own: Mapping[str, str], facts: list[str], language: str) -> str:
     say = WORDS[language]
-    if own["name"] != name:
+    if own["name"] != name and f"`{name}`" not in facts:  # an output without a name of its own has its type's
         facts = [f"`{name}`", *facts]
     return say["item"].format(own["name"], say["comma"].join(facts), own["tooltip"])
 

@@ -15,7 +15,7 @@ function show(type) {
         return;
     }
     app.canvas.selectItems([node]);
-    app.canvas.animateToBounds(node.boundingRect);
+    app.canvas.centerOnNode(node);
 }
 
 app.registerExtension({
