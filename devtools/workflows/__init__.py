@@ -26,8 +26,8 @@ __all__ = ["MOE_LORA", "NORMAL_LORA", "definitions", "main", "node_ids", "render
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTION = "make her hair dark green"
-DEMO_SCENE = {"seed": 1000000, "task": "recolour", "size": 256}
-DEMO_INSTRUCTION = "change the color of the purple triangle to yellow"
+DEMO_SCENE = {"seed": 1000021, "task": "recolour", "size": 256}
+DEMO_INSTRUCTION = "change the color of the red heart to yellow"
 HARD_SCENE = {"seed": 10086, "task": "swap", "size": 256}  # some seeds of the demo model fail on it
 
 
