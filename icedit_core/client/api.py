@@ -144,6 +144,8 @@ class ComfyClient:
 
     async def object_info(self, node_type: str | None = None) -> dict[str, Any]:
         """The schema of one node type ({} if the server does not have it), or of all."""
+        if node_type in (".", ".."):  # as a part of a path these two mean another place
+            return {name: schema for name, schema in (await self.object_info()).items() if name == node_type}
         return await self._json("GET", f"/object_info/{quote(node_type, safe='')}" if node_type else "/object_info")
 
     async def system_stats(self) -> dict[str, Any]:
