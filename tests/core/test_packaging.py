@@ -1,4 +1,4 @@
-"""What a wheel holds, and what the manifests and locks say."""
+"""What a wheel and the registry's archive hold, and what the manifests and locks say."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from .. import packed
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -20,14 +22,21 @@ else:
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ARCHIVE = """
+    __init__.py pyproject.toml LICENSE README.md README.zh.md CHANGELOG.md
+    nodes/**/*.py icedit_core/**/*.py
+    demo/scenes/*.py demo/weights/*.safetensors demo/weights/*.json demo/loras/*.safetensors demo/loras/*.json
+    web/js/*.js web/docs/*.md web/docs/*/zh.md web/docs/images/*.png locales/*/*.json
+    workflows/*.json workflows/*.jpg workflows/api/*.json subgraphs/*.json
+    docs/*.md docs/examples/*.toml docs/images/demo.png
+"""
+NOT_FOR_USERS = {"docs/translating.md"}
+ARCHIVE_LIMIT = 48 * 2**20  # bytes as downloaded; 21 MB on 2026-11-21, nearly all of it the demo model
 
 
 @pytest.fixture(scope="module")
 def tracked() -> list[str]:
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    if listing.returncode:
-        pytest.skip("no git checkout here, so the shipped files cannot be told from the rest")
-    return [name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+    return packed.tracked()
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +69,51 @@ def test_wheel_carries_the_licence(wheel: list[str]):
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
 
 
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the registry's tool makes of the working tree."""
+    return packed.archive(tmp_path_factory.mktemp("registry"))
+
+
+def of_kind(name: str, kind: str) -> bool:
+    """Whether a path is of a glob's kind; `**/` stands for any folders, `*` for no slash."""
+    return bool(re.fullmatch(re.escape(kind).replace(r"\*\*/", "(?:[^/]+/)*").replace(r"\*", "[^/]*"), name))
+
+
+def test_the_registrys_archive_holds_the_known_kinds_and_all_of_them(archive: Path, tracked: list[str]):
+    names = zipfile.ZipFile(archive).namelist()
+    wanted = {name for name in tracked if any(of_kind(name, kind) for kind in ARCHIVE.split())} - NOT_FOR_USERS
+    assert sorted(set(names) - wanted) == [], "of no known kind: a line in ARCHIVE, or one in .comfyignore"
+    assert sorted(wanted - set(names)) == [], "left out by .comfyignore"
+    assert len(names) == len(set(names)) and archive.stat().st_size < ARCHIVE_LIMIT
+
+
+def test_the_pictures_of_the_help_pages_are_shipped(archive: Path):
+    files = zipfile.ZipFile(archive)
+    pages = [name for name in files.namelist() if name.startswith("web/docs/") and name.endswith(".md")]
+    shown = {name for page in pages for name in re.findall(r"!\[.*?\]\(([^):]+)\)", files.read(page).decode())}
+    assert shown and {f"web/docs/{name}" for name in shown} <= set(files.namelist())
+
+
+def test_the_registrys_rules_find_nothing_and_nothing_is_hidden_from_them():
+    rules = ["--isolated", "--ignore-noqa", "--select", "S102,S307,E702"]
+    run = subprocess.run([sys.executable, "-m", "ruff", "check", *rules, "."], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_registrys_tool_validates_the_pack_without_a_warning(tmp_path: Path):
+    said = packed.comfy(ROOT, tmp_path, "node", "validate")
+    assert "All validation checks passed" in said and "arning" not in said
+
+
 def test_registry_metadata():
-    comfy = PROJECT["tool"]["comfy"]
-    assert {"PublisherId", "DisplayName", "Icon", "requires-comfyui", "includes"} <= set(comfy)
-    assert comfy["DisplayName"] == "ICEdit"
-    assert "comfyui" not in PROJECT["project"]["name"].lower()
+    project, comfy = PROJECT["project"], PROJECT["tool"]["comfy"]
+    assert set(comfy) == {"PublisherId", "DisplayName", "Icon", "requires-comfyui", "includes"}
+    assert comfy["PublisherId"] and comfy["DisplayName"] == "ICEdit" and comfy["includes"] == []
+    assert re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
+    assert re.fullmatch(r"[a-z]+([._-]?[a-z0-9]+)*", project["name"]) and "comfy" not in project["name"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"]) and project["description"]
+    assert "Operating System :: OS Independent" in project["classifiers"]
 
 
 def test_changelog_knows_the_version():
