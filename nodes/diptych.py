@@ -3,9 +3,10 @@
 from comfy_api.latest import io
 
 from ..icedit_core import diptych as core
+from ..icedit_core import seeing
 from ..icedit_core.layout import FITS, GRID, LONGEST
-from .host.report import say
 from .host.schema import IceditLayout
+from .host.show import say_and_show
 
 
 class ICEditDiptych(io.ComfyNode):
@@ -65,12 +66,14 @@ class ICEditDiptych(io.ComfyNode):
                 IceditLayout.Output(display_name="layout", tooltip="For ICEdit Restore."),
             ],
             hidden=[io.Hidden.unique_id],
+            is_output_node=True,  # can be run alone, to see what will be repainted before anything is sampled
         )
 
     @classmethod
     def execute(cls, image, width, fit, context=0.5, mask=None) -> io.NodeOutput:
         made = core.compose(image, width, fit, mask, context)
-        return io.NodeOutput(made.diptych, made.mask, made.layout, ui=say(cls, "\n".join(made.notes)))
+        shown = say_and_show(cls, "\n".join(made.notes), seeing.shaded(made.diptych, made.mask))
+        return io.NodeOutput(made.diptych, made.mask, made.layout, ui=shown)
 
 
 NODES = [ICEditDiptych]

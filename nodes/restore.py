@@ -3,8 +3,10 @@
 from comfy_api.latest import io
 
 from ..icedit_core import restore as core
+from ..icedit_core import seeing
 from .host.report import say
 from .host.schema import IceditLayout
+from .host.show import kept
 
 
 class ICEditRestore(io.ComfyNode):
@@ -77,13 +79,19 @@ class ICEditRestore(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,  # what it shows comes back after a reload and with a cached run
         )
 
     @classmethod
     def execute(cls, images, layout, keep_unedited, threshold, grow, feather, original=None) -> io.NodeOutput:
         edge = core.Edge(keep_unedited, threshold, grow, feather)
         done = core.restore(images, layout, original, edge)
-        return io.NodeOutput(done.image, done.mask, ui=say(cls, "\n".join(done.notes)))
+        shown = {
+            "icedit_before": kept(seeing.shown(layout.image if original is None else original)),
+            "icedit_after": kept(seeing.shown(done.image)),
+            "icedit_change": kept(seeing.outline(done.mask)),
+        }
+        return io.NodeOutput(done.image, done.mask, ui=say(cls, "\n".join(done.notes)).as_dict() | shown)
 
 
 NODES = [ICEditRestore]

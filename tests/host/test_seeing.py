@@ -1,0 +1,89 @@
+"""What nodes show: on a real server, with a browser or without one."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from icedit_core.cli import edit
+from icedit_core.client import ImageRef
+
+from . import graphs
+
+
+async def fetched(client, entry):
+    data = await client.download(ImageRef.parse(entry))
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def short(**scene):
+    """The demo workflow in two steps."""
+    graph = graphs.changed(graphs.shipped("icedit_demo"), "KSampler", steps=2)
+    return graphs.changed(graph, "ICEditDemoScene", **scene)
+
+
+async def test_the_diptych_is_shown_with_the_panel_that_is_repainted(client):
+    graph = short(seed=11)
+    result = await client.run(graph, timeout=120)
+    node = graphs.find(graph, "ICEditDiptych")
+    (ref,) = result.images(node)
+    assert ref.type == "temp" and "panel" in result.text(node)
+    picture = (await fetched(client, result.outputs[node]["images"][0])).astype(int)
+    height, width = picture.shape[:2]
+    assert width == 2 * height and max(picture.shape) >= 512
+    apart = np.abs(picture[:, : width // 2] - picture[:, width // 2 :]).max(-1)
+    assert (apart > 8).mean() > 0.9, "both panels show the source, but one is shaded"
+
+
+async def test_restore_shows_source_result_and_the_outline_of_the_change(client):
+    graph = short(seed=12)
+    result = await client.run(graph, timeout=120)
+    shown = result.outputs[graphs.find(graph, "ICEditRestore")]
+    assert "images" not in shown, "a client that collects pictures gets the saved one alone"
+    before, after, change = [await fetched(client, *shown[f"icedit_{name}"]) for name in ("before", "after", "change")]
+    saved = await graphs.picture(client, result)
+    assert before.shape == after.shape and before.shape[:2] == change.shape[:2] and change.shape[2] == 4
+    factor = after.shape[0] // saved.shape[0]
+    assert np.abs(after[::factor, ::factor].astype(int) - saved).max() <= 1
+    kept = (change[..., 3] == 0) & (before == after).all(-1)
+    assert 0 < (change[..., 3] == 255).mean() < 1 and kept.any()
+
+
+async def test_a_batch_is_shown_up_to_a_bound(client):
+    graph = short(seed=13)
+    sampled = graphs.find(graph, "VAEDecode")
+    scene = graphs.find(graph, "ICEditDemoScene")
+    graph["many"] = {"class_type": "RepeatImageBatch", "inputs": {"image": [scene, 0], "amount": 10}}
+    graph = graphs.changed(graph, "ICEditDiptych", image=["many", 0])
+    graph = graphs.changed(graph, "ICEditRestore", images=[graphs.find(graph, "ICEditDiptych"), 0])
+    del graph[sampled]
+    result = await client.run(graph, timeout=120)
+    assert len(result.images(graphs.find(graph, "ICEditDiptych"))) == 8
+    shown = result.outputs[graphs.find(graph, "ICEditRestore")]
+    assert [len(shown[f"icedit_{name}"]) for name in ("before", "after", "change")] == [8, 8, 8]
+    assert len([image for image in result.images() if image.type == "output"]) == 10
+
+
+async def test_a_cached_run_shows_the_same(client):
+    graph = short(seed=14)
+    first = await client.run(graph, timeout=120)
+    again = await client.run(graph, timeout=120)
+    for kind in ("ICEditDiptych", "ICEditRestore"):
+        node = graphs.find(graph, kind)
+        assert node in again.cached and again.outputs[node] == first.outputs[node]
+
+
+async def test_the_edit_command_takes_no_preview_of_ours_for_a_result(client):
+    graph = short(seed=15)
+    save = graphs.find(graph, "SaveImage")
+    graph[save] = {"class_type": "PreviewImage", "inputs": {"images": graph[save]["inputs"]["images"]}}
+    result = await client.run(graph, timeout=120)
+    assert len(result.images()) == 2
+    assert edit._chosen(graph, result) == result.images(save)
+
+
+async def test_the_diptych_is_seen_before_anything_is_sampled(client):
+    graph = graphs.shipped("icedit_demo")
+    needed = {graphs.find(graph, "ICEditDemoScene"), graphs.find(graph, "ICEditDiptych")}
+    result = await client.run({number: graph[number] for number in needed}, timeout=60)
+    assert len(result.images(graphs.find(graph, "ICEditDiptych"))) == 1
