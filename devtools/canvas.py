@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+from .arrange import WIDGET_TYPES, Box, arrange, declared
+
 NOTE = "MarkdownNote"
 
 
@@ -26,34 +27,43 @@ class Node:
     Attributes:
         type: class_type.
         inputs: name -> value or Link; widgets left out keep their default.
-        pos, size: on the canvas, px.
         title: shown instead of the node's own name.
         models: files that the host offers to download when they are missing: name, url, directory.
+        height: px it takes up at least, where its widgets and pictures need less.
         text: of a note; a note has no place in the API form.
     """
 
     type: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    pos: tuple[int, int] = (0, 0)
-    size: tuple[int, int] = (300, 100)
     title: str = ""
     models: tuple[Mapping[str, str], ...] = ()
+    height: int = 0
     text: str = ""
 
 
 @dataclass(frozen=True)
 class Group:
+    """A step: nodes below one another in a coloured frame."""
+
     title: str
-    box: tuple[int, int, int, int]  # x, y, width, height
-    color: str = "#3f789e"
+    color: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Groups below one another, with nodes of one width in px."""
+
+    width: int
+    groups: tuple[Group, ...]
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """Nodes by name, in the order of their ids, and the groups around them."""
+    """Nodes by name, in the order of their ids, and where they stand."""
 
     nodes: Mapping[str, Node]
-    groups: tuple[Group, ...] = ()
+    columns: tuple[Column, ...]
 
 
 def api_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
@@ -64,7 +74,7 @@ def api_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
         if node.type == NOTE:
             continue
         inputs = {}
-        for key, kind, options in _declared(info[node.type]):
+        for key, kind, options in declared(info[node.type]):
             if key in node.inputs:
                 value = node.inputs[key]
                 inputs[key] = [str(ids[value.node]), value.slot] if isinstance(value, Link) else value
@@ -80,10 +90,11 @@ def canvas_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
     """The canvas form, as the front end saves it (format 0.4)."""
     ids = _ids(workflow)
     links = _links(workflow, info)
-    nodes = [_canvas_node(name, node, ids, links, info) for name, node in workflow.nodes.items()]
+    places, boxes = arrange(workflow, info)
+    nodes = [_canvas_node(name, node, places[name], ids, links, info) for name, node in workflow.nodes.items()]
     groups = [
-        {"id": number, "title": group.title, "bounding": list(group.box), "color": group.color, "font_size": 24}
-        for number, group in enumerate(workflow.groups, 1)
+        {"id": number, "title": group.title, "bounding": list(box), "color": group.color, "font_size": 24}
+        for number, (group, box) in enumerate(boxes, 1)
     ]
     return _text(
         {
@@ -103,17 +114,6 @@ def _ids(workflow: Workflow) -> dict[str, int]:
     return {name: number for number, name in enumerate(workflow.nodes, 1)}
 
 
-def _declared(description: Mapping[str, Any]):
-    """(name, kind, options) of every input, in the front end's order."""
-    for section in ("required", "optional"):
-        for name, spec in description["input"].get(section, {}).items():
-            options = spec[1] if len(spec) > 1 else {}
-            if isinstance(spec[0], list):
-                yield name, "COMBO", {**options, "options": spec[0]}
-            else:
-                yield name, f"{spec[0]}*" if options.get("forceInput") else spec[0], options
-
-
 def _default(kind: str, options: Mapping[str, Any]) -> Any:
     if "default" in options:
         return options["default"]
@@ -123,7 +123,7 @@ def _default(kind: str, options: Mapping[str, Any]) -> Any:
 
 
 def _refuse_unknown(name: str, node: Node, info: Mapping[str, Any]) -> None:
-    known = {key for key, *_ in _declared(info[node.type])}
+    known = {key for key, *_ in declared(info[node.type])}
     if unknown := set(node.inputs) - known:
         raise ValueError(f"workflow node {name}: {node.type} has no input {sorted(unknown)}; it has {sorted(known)}.")
 
@@ -144,15 +144,15 @@ def _sockets(node: Node, info: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Inputs drawn as sockets: the real ones, then the widgets that a link feeds."""
     if node.type == NOTE:
         return []
-    declared = [(key, kind) for key, kind, *_ in _declared(info[node.type])]
-    plain = [(key, kind.rstrip("*")) for key, kind in declared if kind not in WIDGET_TYPES]
-    fed = [(key, kind) for key, kind in declared if kind in WIDGET_TYPES and isinstance(node.inputs.get(key), Link)]
+    known = [(key, kind) for key, kind, *_ in declared(info[node.type])]
+    plain = [(key, kind.rstrip("*")) for key, kind in known if kind not in WIDGET_TYPES]
+    fed = [(key, kind) for key, kind in known if kind in WIDGET_TYPES and isinstance(node.inputs.get(key), Link)]
     return plain + fed
 
 
-def _canvas_node(name: str, node: Node, ids, links, info: Mapping[str, Any]) -> dict[str, Any]:
+def _canvas_node(name: str, node: Node, place: Box, ids, links, info: Mapping[str, Any]) -> dict[str, Any]:
     number = ids[name]
-    widgets = {key for key, kind, *_ in _declared(info[node.type]) if kind in WIDGET_TYPES} if node.type != NOTE else ()
+    widgets = {key for key, kind, *_ in declared(info[node.type]) if kind in WIDGET_TYPES} if node.type != NOTE else ()
     inputs = []
     for slot, (key, kind) in enumerate(_sockets(node, info)):
         link = next((link[0] for link in links if link[3:5] == (number, slot)), None)
@@ -160,8 +160,8 @@ def _canvas_node(name: str, node: Node, ids, links, info: Mapping[str, Any]) -> 
     canvas: dict[str, Any] = {
         "id": number,
         "type": node.type,
-        "pos": list(node.pos),
-        "size": list(node.size),
+        "pos": [place.x, place.y],
+        "size": [place.width, place.height],
         "flags": {},
         "order": number - 1,
         "mode": 0,
@@ -194,7 +194,7 @@ def _widget_values(node: Node, info: Mapping[str, Any]) -> list[Any]:
     if node.type == NOTE:
         return [node.text]
     values = []
-    for key, kind, options in _declared(info[node.type]):
+    for key, kind, options in declared(info[node.type]):
         if kind not in WIDGET_TYPES:
             continue
         value = node.inputs.get(key)

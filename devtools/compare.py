@@ -1,8 +1,14 @@
-"""The labelled before/after picture."""
+"""Pictures fetched from a server, and the labelled before/after picture."""
 
 from __future__ import annotations
 
+import io
+from typing import TYPE_CHECKING
+
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from icedit_core.client import ComfyClient, ImageRef
 
 PANEL = 384  # px; smaller pictures are enlarged to at least this width, larger ones than 1024 px are made smaller
 LARGEST = 1024
@@ -35,6 +41,11 @@ def before_after(before: Image.Image, after: Image.Image, instruction: str) -> I
         draw.text((left, top), word, INK, font)
         sheet.paste(panel, (left, top + label))
     return sheet
+
+
+async def fetched(client: ComfyClient, ref: ImageRef) -> Image.Image:
+    """A picture that a run made, RGB."""
+    return Image.open(io.BytesIO(await client.download(ref))).convert("RGB")
 
 
 def _sized(picture: Image.Image) -> Image.Image:

@@ -8,7 +8,6 @@ They show what the nodes make of their default scenes, as it comes; none was pic
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -17,9 +16,9 @@ from typing import Any
 
 from PIL import Image
 
-from icedit_core.client import ComfyClient, ImageRef
+from icedit_core.client import ComfyClient
 
-from .compare import PAPER
+from .compare import PAPER, fetched
 from .server import running_host
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,11 +82,7 @@ async def _seen(
         for name, (node, output) in wanted.items()
     }
     result = await client.run(graph | previews, timeout=600)
-    return {name: [await _open(client, ref) for ref in result.images(f"see_{name}")] for name in wanted}
-
-
-async def _open(client: ComfyClient, ref: ImageRef) -> Image.Image:
-    return Image.open(io.BytesIO(await client.download(ref))).convert("RGB")
+    return {name: [await fetched(client, ref) for ref in result.images(f"see_{name}")] for name in wanted}
 
 
 def shaded(diptych: Image.Image, mask: Image.Image) -> Image.Image:

@@ -8,16 +8,15 @@ The grid shows the first scene of each family of edits, as they come: none was p
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from icedit_core.client import ComfyClient, ImageRef
+from icedit_core.client import ComfyClient
 
-from .compare import INK, MARGIN, PAPER, before_after
+from .compare import INK, MARGIN, PAPER, before_after, fetched
 from .server import running_host
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,11 +65,7 @@ async def _edit(client: ComfyClient, task: str | None) -> Pair:
     result = await client.run(graph, timeout=600)
     instruction = result.text(scene[0]) if task else prompt[1]["instruction"]
     after = next(ref for ref in result.images(by_type["SaveImage"][0]))
-    return await _open(client, result.images("before")[0]), await _open(client, after), instruction
-
-
-async def _open(client: ComfyClient, ref: ImageRef) -> Image.Image:
-    return Image.open(io.BytesIO(await client.download(ref))).convert("RGB")
+    return await fetched(client, result.images("before")[0]), await fetched(client, after), instruction
 
 
 def grid(pairs: list[Pair], columns: int = 2) -> Image.Image:

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import processes
 
@@ -103,6 +104,12 @@ def running_host(
         yield stack.enter_context(_started(comfyui, base, arguments, port, limit, start_limit))
 
 
+def object_info(pack: Path) -> dict[str, Any]:
+    """What ComfyUI (`COMFYUI_PATH`), with the pack, says of every node: its `/object_info`."""
+    with running_host(Path(os.environ["COMFYUI_PATH"]), pack, cpu=True) as host:
+        return dict(_json(f"{host.url}/object_info"))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
@@ -177,12 +184,16 @@ def _wait_until_ready(host: Host, limit: float) -> str | None:
 
 def _argv_of(url: str) -> list[str]:
     """The command line of the ComfyUI that answers there: proof that it is ours and not a neighbour."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot see our loopback
     try:
-        with opener.open(f"{url}/system_stats", timeout=10) as answer:
-            return list(json.load(answer)["system"]["argv"])
+        return list(_json(f"{url}/system_stats")["system"]["argv"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def _json(url: str) -> Any:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot see our loopback
+    with opener.open(url, timeout=10) as answer:
+        return json.load(answer)
 
 
 def _tail(log: str, lines: int = 40) -> str:

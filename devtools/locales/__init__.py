@@ -8,13 +8,12 @@ prose around lists of inputs and outputs, which are made from both. A host test 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..server import object_info
 from .check import problems
 from .pages import page, render_page
 from .words import english, own
@@ -52,19 +51,9 @@ def files(info: Mapping[str, Any], root: Path = ROOT) -> dict[Path, str]:
     return made
 
 
-async def _object_info(url: str) -> Mapping[str, Any]:
-    from icedit_core.client import ComfyClient
-
-    async with ComfyClient(url) as client:
-        return await client.object_info()
-
-
 def main() -> None:
     """Ask a host for its nodes, write what is made, and end with what a person has to write."""
-    from ..server import running_host
-
-    with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
-        info = asyncio.run(_object_info(host.url))
+    info = object_info(ROOT)
     for path, text in files(info).items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(text, encoding="utf-8")

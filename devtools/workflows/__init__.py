@@ -7,20 +7,19 @@ A host test compares the files with these definitions.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..canvas import Link, Node, Workflow, api_json, canvas_json
+from ..server import object_info
 from .any_editor import any_editor_workflow
 from .early_filter import early_filter_workflow
 from .edit import edit_workflow
-from .judges import host_judge, person_judge
-from .models import MOE_LORA, NORMAL_LORA, flux_loaders
+from .judges import host_judge, person_judge, server_judge
+from .models import DEMO_LORA, MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 
 __all__ = ["MOE_LORA", "NORMAL_LORA", "definitions", "main", "node_ids", "render"]
 
@@ -32,7 +31,10 @@ HARD_SCENE = {"seed": 10086, "task": "swap", "size": 256}  # some seeds of the d
 
 
 def _note(name: str) -> str:
-    return (ROOT / "devtools" / "notes" / f"{name}.md").read_text(encoding="utf-8")
+    """The text of a note; the files of FLUX Fill are written once and taken in at `@fill_files`."""
+    notes = ROOT / "devtools" / "notes"
+    files = (notes / "fill_files.md").read_text(encoding="utf-8").strip()
+    return (notes / f"{name}.md").read_text(encoding="utf-8").replace("@fill_files", files)
 
 
 def definitions() -> dict[str, Workflow]:
@@ -42,10 +44,12 @@ def definitions() -> dict[str, Workflow]:
 
 def _demo() -> dict[str, Any]:
     """What the demo's workflows share."""
-    config = json.loads((ROOT / "demo" / "weights" / "config.json").read_text(encoding="utf-8"))
+    demo = ROOT / "demo"
+    config = json.loads((demo / "weights" / "config.json").read_text(encoding="utf-8"))
+    lora = DEMO_LORA if (demo / "loras" / Path(DEMO_LORA).name).is_file() else None
     return {
-        "loaders": {"demo": Node("ICEditDemoModel", {}, (0, 40), (320, 90))},
-        "model": Link("demo", 0),
+        "loaders": demo_loaders(lora),
+        "model": Link("lora" if lora else "demo"),
         "clip": Link("demo", 1),
         "vae": Link("demo", 2),
         "width": config["panel"],
@@ -61,7 +65,7 @@ def _flux(lora: str | None = MOE_LORA) -> dict[str, Any]:
         "model": Link("lora" if lora else "unet"),
         "clip": Link("clip"),
         "vae": Link("vae"),
-        "image": Node("LoadImage", {"image": "example.png"}, size=(320, 330), title="Your picture"),
+        "image": Node("LoadImage", {"image": "example.png"}, title="Your picture"),
         "width": 512,
         "steps": 28,
         "seed": 42,
@@ -72,7 +76,7 @@ def _edits() -> dict[str, Workflow]:
     return {
         "icedit_demo": edit_workflow(
             **_demo(),
-            image=Node("ICEditDemoScene", DEMO_SCENE, size=(320, 240)),
+            image=Node("ICEditDemoScene", DEMO_SCENE),
             instruction=DEMO_INSTRUCTION,
             note=_note("demo"),
             prefix="ICEdit/demo",
@@ -98,9 +102,10 @@ def _filters() -> dict[str, Workflow]:
             prefix="ICEdit/best",
         ),
         "icedit_early_filter_demo": early_filter_workflow(
-            _demo() | {"image": Node("ICEditDemoScene", HARD_SCENE, size=(320, 240))},
+            _demo() | {"image": Node("ICEditDemoScene", HARD_SCENE)},
             early=4,
             judge=person_judge,
+            instead=server_judge(),
             instruction=Link("image", 1),
             note=_note("early_filter_demo"),
             prefix="ICEdit/demo_best",
@@ -123,19 +128,9 @@ def render(info: Mapping[str, Any]) -> dict[Path, str]:
     return files
 
 
-async def _object_info(url: str) -> Mapping[str, Any]:
-    from icedit_core.client import ComfyClient
-
-    async with ComfyClient(url) as client:
-        return await client.object_info()
-
-
 def main() -> None:
     """Ask a host for its nodes and write the files."""
-    from ..server import running_host
-
-    with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
-        info = asyncio.run(_object_info(host.url))
+    info = object_info(ROOT)
     for path, text in render(info).items():
         target = ROOT / "workflows" / path
         target.parent.mkdir(parents=True, exist_ok=True)

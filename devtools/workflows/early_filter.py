@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ..canvas import Group, Link, Node, Workflow
-from .edit import edit_workflow
+from ..canvas import Column, Group, Link, Node, Workflow
+from .edit import AMBER, BLUE, GREEN, NARROW, PURPLE, edit_workflow, models_column
 from .judges import Judge
 
 COUNT = 6  # the published number of candidates
@@ -14,7 +15,14 @@ SETTINGS = ("model", "positive", "negative", "latent_image", "seed", "steps", "c
 
 
 def early_filter_workflow(
-    edit: Mapping[str, Any], *, early: int, judge: Judge, instruction: str | Link, note: str, prefix: str
+    edit: Mapping[str, Any],
+    *,
+    early: int,
+    judge: Judge,
+    instruction: str | Link,
+    note: str,
+    prefix: str,
+    instead: Mapping[str, Node] | None = None,
 ) -> Workflow:
     """The edit's graph with its sampler taken apart.
 
@@ -22,69 +30,66 @@ def early_filter_workflow(
         edit: what `edit_workflow` needs beside the words.
         early: steps that every candidate takes.
         instruction: the words, which prompt and judge share, or where they come from.
+        instead: another judge, not connected.
     """
     words = {}
     if isinstance(instruction, str):
-        words["words"] = Node(
-            "PrimitiveStringMultiline", {"value": instruction}, (760, 40), (380, 110), title="What to change"
-        )
+        words["words"] = Node("PrimitiveStringMultiline", {"value": instruction}, title="What to change", height=110)
         instruction = Link("words")
     base = edit_workflow(**edit, instruction=instruction, note=note, prefix=prefix).nodes
     ends = ("sample", "decode", "restore", "save")
-    kept = {name: node for name, node in base.items() if name not in ends}
-    kept["prompt"] = _moved(kept["prompt"], 760, 200, (380, 260), "In-context prompt")
-    kept["negative"], kept["condition"] = _moved(kept["negative"], 760, 520), _moved(kept["condition"], 760, 620)
-    vae, sampled = edit["vae"], {name: base["sample"].inputs[name] for name in SETTINGS}
+    judges, instead = judge(), instead or {}
     nodes = {
-        **kept,
+        **{name: node for name, node in base.items() if name not in ends},
+        "prompt": replace(base["prompt"], title="In-context prompt", height=0),
         **words,
-        "candidates": Node(
-            "ICEditCandidates", sampled | {"count": COUNT, "early_steps": early}, (1200, 400), (300, 360)
-        ),
-        "previews": Node("VAEDecode", {"samples": Link("candidates", 1), "vae": vae}, (1560, 40), (380, 50)),
-        "panels": Node(
-            "ICEditRestore", {"images": Link("previews"), "layout": Link("diptych", 2)}, (1560, 150), (380, 230)
-        ),
-        **judge(1560, 440),
-        "rank": Node(
-            "ICEditRank",
-            {
-                "source": Link("image"),
-                "candidates": Link("panels"),
-                "instruction": instruction,
-                "judge": Link("judge"),
-                "method": "knockout",
-                "both_orders": True,
-            },
-            (2000, 40),
-            (420, 280),
-        ),
-        "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, (2000, 380), (420, 460), title="In order"),
-        "finish": Node(
-            "ICEditFinish", {"candidates": Link("candidates", 0), "ranking": Link("rank", 1)}, (2480, 40), (320, 150)
-        ),
-        "decode": _with(_moved(base["decode"], 2480, 250), samples=Link("finish")),
-        "restore": _moved(base["restore"], 2480, 360),
-        "save": _moved(base["save"], 2480, 650),
+        **_candidates(base, early, edit["vae"]),
+        **judges,
+        **instead,
+        "rank": _rank(instruction),
+        "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, title="In order", height=330),
+        "finish": Node("ICEditFinish", {"candidates": Link("candidates", 0), "ranking": Link("rank", 1)}),
+        "decode": _with(base["decode"], samples=Link("finish")),
+        "restore": base["restore"],
+        "save": base["save"],
     }
-    return Workflow(nodes, GROUPS)
+    return Workflow(nodes, _columns(edit["loaders"], words, judges, instead))
 
 
-def _moved(node: Node, x: int, y: int, size: tuple[int, int] | None = None, title: str | None = None) -> Node:
-    title = node.title if title is None else title
-    return Node(node.type, node.inputs, (x, y), size or node.size, title, node.models, node.text)
+def _candidates(base: Mapping[str, Node], early: int, vae: Link) -> dict[str, Node]:
+    plan = {name: base["sample"].inputs[name] for name in SETTINGS} | {"count": COUNT, "early_steps": early}
+    return {
+        "candidates": Node("ICEditCandidates", plan),
+        "previews": Node("VAEDecode", {"samples": Link("candidates", 1), "vae": vae}),
+        "panels": Node("ICEditRestore", {"images": Link("previews"), "layout": Link("diptych", 2)}),
+    }
+
+
+def _rank(instruction: str | Link) -> Node:
+    inputs = {
+        "source": Link("image"),
+        "candidates": Link("panels"),
+        "instruction": instruction,
+        "judge": Link("judge"),
+        "method": "knockout",
+        "both_orders": True,
+    }
+    return Node("ICEditRank", inputs)
 
 
 def _with(node: Node, **inputs: Any) -> Node:
-    return Node(node.type, {**node.inputs, **inputs}, node.pos, node.size, node.title, node.models, node.text)
+    return replace(node, inputs={**node.inputs, **inputs})
 
 
-GROUPS = (
-    Group("1 Models", (-20, -40, 360, 1100), "#8A8A8A"),
-    Group("2 Picture", (360, -40, 360, 1100), "#3f789e"),
-    Group("3 Instruction", (740, -40, 420, 1100), "#b58b2a"),
-    Group("4 Candidates: a few steps each", (1180, -40, 340, 1100), "#a1309b"),
-    Group("5 Previews and judge", (1540, -40, 420, 1100), "#3f9152"),
-    Group("6 Ranking", (1980, -40, 460, 1100), "#3f9152"),
-    Group("7 Only the best is finished", (2460, -40, 360, 1100), "#88A"),
-)
+def _columns(*names: Mapping[str, Node]) -> tuple[Column, ...]:
+    loaders, words, judges, instead = (tuple(each) for each in names)
+    other = (Group("Instead of the person", GREEN, instead),) if instead else ()
+    prepare = ("diptych", "negative", "condition", "size", "shift")
+    return (
+        models_column(loaders, *other),
+        Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", *words, "prompt")),)),
+        Column(NARROW, (Group("3 Side by side", AMBER, prepare),)),
+        Column(NARROW, (Group("4 A few steps of each seed", PURPLE, ("candidates", "previews", "panels")),)),
+        Column(NARROW, (Group("5 Judge", GREEN, (*judges, "rank", "sheet")),)),
+        Column(NARROW, (Group("6 Only the best is finished", BLUE, ("finish", "decode", "restore", "save")),)),
+    )

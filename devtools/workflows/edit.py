@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 
-from ..canvas import Group, Link, Node, Workflow
+from ..canvas import Column, Group, Link, Node, Workflow
 
 NOISE_MASK = True  # the same successes on the demo and a smaller error outside the edit: benchmarks/demo_model.md
+NARROW, WIDE, NOTE = 270, 330, 400  # px of a column
+GREY, BLUE, AMBER, PURPLE, GREEN, SLATE = "#8A8A8A", "#3f789e", "#b58b2a", "#a1309b", "#3f9152", "#8888AA"
 
 
 def edit_workflow(
@@ -29,68 +30,71 @@ def edit_workflow(
     The sigmas are the published pipeline's: ModelSamplingFlux shifts by the diptych's own size.
     """
     nodes: dict[str, Node] = {
-        "note": Node("MarkdownNote", pos=(-460, 0), size=(420, 700), title="Read me", text=note),
+        **note_node(note),
         **loaders,
-        "image": replace(image, pos=(380, 40)),
-        "diptych": Node(
-            "ICEditDiptych", {"image": Link("image"), "width": width, "fit": "resize"}, (380, 430), (320, 230)
-        ),
-        "prompt": Node(
-            "ICEditPrompt", {"clip": clip, "instruction": instruction}, (760, 40), (380, 300), title="What to change"
-        ),
-        "negative": Node("ConditioningZeroOut", {"conditioning": Link("prompt")}, (760, 400), (380, 40)),
-        "condition": Node(
-            "InpaintModelConditioning",
-            {
-                "positive": Link("prompt"),
-                "negative": Link("negative"),
-                "vae": vae,
-                "pixels": Link("diptych", 0),
-                "mask": Link("diptych", 1),
-                "noise_mask": NOISE_MASK,
-            },
-            (760, 500),
-            (380, 160),
-        ),
-        "size": Node("GetImageSize", {"image": Link("diptych")}, (1200, 40), (300, 90)),
-        "shift": Node(
-            "ModelSamplingFlux",
-            {"model": model, "width": Link("size", 0), "height": Link("size", 1)},
-            (1200, 190),
-            (300, 150),
-        ),
-        "sample": Node(
-            "KSampler",
-            {
-                "model": Link("shift"),
-                "positive": Link("condition", 0),
-                "negative": Link("condition", 1),
-                "latent_image": Link("condition", 2),
-                "seed": seed,
-                "steps": steps,
-                "cfg": 1.0,
-                "sampler_name": "euler",
-                "scheduler": "simple",
-                "denoise": 1.0,
-            },
-            (1200, 400),
-            (300, 270),
-        ),
-        "decode": Node("VAEDecode", {"samples": Link("sample"), "vae": vae}, (1560, 40), (320, 50)),
-        "restore": Node(
-            "ICEditRestore", {"images": Link("decode"), "layout": Link("diptych", 2)}, (1560, 150), (320, 230)
-        ),
-        "save": Node(
-            "SaveImage", {"images": Link("restore"), "filename_prefix": prefix}, (1560, 440), (320, 330), title="Edited"
-        ),
+        "image": image,
+        "diptych": Node("ICEditDiptych", {"image": Link("image"), "width": width, "fit": "resize"}),
+        "prompt": Node("ICEditPrompt", {"clip": clip, "instruction": instruction}, title="What to change", height=370),
+        **prepared(vae),
+        **sampled(model, vae, steps=steps, seed=seed),
+        "restore": Node("ICEditRestore", {"images": Link("decode"), "layout": Link("diptych", 2)}),
+        "save": Node("SaveImage", {"images": Link("restore"), "filename_prefix": prefix}, title="Edited", height=360),
     }
-    return Workflow(nodes, GROUPS)
+    return Workflow(
+        nodes,
+        (
+            models_column(loaders),
+            Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", "prompt")),)),
+            Column(NARROW, (Group("3 Side by side", AMBER, ("diptych", "negative", "condition")),)),
+            Column(NARROW, (Group("4 Sample", PURPLE, ("size", "shift", "sample", "decode")),)),
+            Column(WIDE, (Group("5 Result", GREEN, ("restore", "save")),)),
+        ),
+    )
 
 
-GROUPS = (
-    Group("1 Models", (-20, -40, 360, 740), "#8A8A8A"),
-    Group("2 Picture", (360, -40, 360, 740), "#3f789e"),
-    Group("3 Instruction", (740, -40, 420, 740), "#b58b2a"),
-    Group("4 Sample", (1180, -40, 340, 740), "#a1309b"),
-    Group("5 Result", (1540, -40, 360, 840), "#88A"),
-)
+def note_node(text: str) -> dict[str, Node]:
+    return {"note": Node("MarkdownNote", title="Read me", height=360, text=text)}
+
+
+def models_column(loaders: Iterable[str], *below: Group) -> Column:
+    """The note above what is loaded."""
+    groups = (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders)), *below)
+    return Column(NOTE, groups)
+
+
+def prepared(vae: Link) -> dict[str, Node]:
+    """What FLUX Fill is conditioned on."""
+    inputs = {
+        "positive": Link("prompt"),
+        "negative": Link("negative"),
+        "vae": vae,
+        "pixels": Link("diptych", 0),
+        "mask": Link("diptych", 1),
+        "noise_mask": NOISE_MASK,
+    }
+    return {
+        "negative": Node("ConditioningZeroOut", {"conditioning": Link("prompt")}),
+        "condition": Node("InpaintModelConditioning", inputs),
+    }
+
+
+def sampled(model: Link, vae: Link, *, steps: int, seed: int) -> dict[str, Node]:
+    """From the model to decoded diptychs, on the published pipeline's sigmas."""
+    inputs = {
+        "model": Link("shift"),
+        "positive": Link("condition", 0),
+        "negative": Link("condition", 1),
+        "latent_image": Link("condition", 2),
+        "seed": seed,
+        "steps": steps,
+        "cfg": 1.0,
+        "sampler_name": "euler",
+        "scheduler": "simple",
+        "denoise": 1.0,
+    }
+    return {
+        "size": Node("GetImageSize", {"image": Link("diptych")}),
+        "shift": Node("ModelSamplingFlux", {"model": model, "width": Link("size", 0), "height": Link("size", 1)}),
+        "sample": Node("KSampler", inputs),
+        "decode": Node("VAEDecode", {"samples": Link("sample"), "vae": vae}),
+    }

@@ -1,4 +1,4 @@
-"""Who chooses: the nodes of a judge, placed below one another, the last of them called `judge`."""
+"""Who chooses: the nodes of a judge, from top to bottom, the last of them called `judge`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from ..canvas import Link, Node
 from .models import HUB
 
-Judge = Callable[[int, int], Mapping[str, Node]]
-"""(x, y) of the upper left corner -> nodes by name."""
+Judge = Callable[[], Mapping[str, Node]]
 
 QWEN = {
     "name": "qwen3vl_4b_fp8_scaled.safetensors",
@@ -17,18 +16,20 @@ QWEN = {
 }
 
 
-def host_judge(x: int, y: int) -> Mapping[str, Node]:
+def host_judge() -> Mapping[str, Node]:
     """Qwen3-VL as the host's CLIP; of the loader's types the plain one, which leaves the model as it is."""
     load = {"clip_name": QWEN["name"], "type": "stable_diffusion"}
     return {
-        "eyes": Node("CLIPLoader", load, (x, y), (380, 110), title="Load the judge", models=(QWEN,)),
-        "judge": Node("ICEditJudgeHost", {"clip": Link("eyes")}, (x, y + 170), (380, 60)),
+        "eyes": Node("CLIPLoader", load, title="Load the judge", models=(QWEN,)),
+        "judge": Node("ICEditJudgeHost", {"clip": Link("eyes")}),
     }
 
 
-def person_judge(x: int, y: int) -> Mapping[str, Node]:
-    """You; and beside it, not connected, a model on a server of this machine."""
-    return {
-        "judge": Node("ICEditJudgePerson", {}, (x, y), (380, 320)),
-        "server": Node("ICEditJudgeServer", {}, (x, y + 380), (380, 230), title="Instead: a model on a server"),
-    }
+def person_judge() -> Mapping[str, Node]:
+    """You."""
+    return {"judge": Node("ICEditJudgePerson", {}, height=300)}
+
+
+def server_judge() -> Mapping[str, Node]:
+    """A model on a server of this machine, to connect in the place of another judge."""
+    return {"server": Node("ICEditJudgeServer", {}, title="A model on a server")}

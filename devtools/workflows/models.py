@@ -27,23 +27,34 @@ AE = {
 }
 MOE_LORA = "ICEdit-MoE-LoRA.safetensors"
 NORMAL_LORA = "ICEdit-normal-LoRA.safetensors"
-
-LOADER_SIZES = ((320, 90), (320, 140), (320, 70), (320, 130))
+LORA_URLS = {
+    MOE_LORA: f"{HUB}/sanaka87/ICEdit-MoE-LoRA/resolve/main/ICEdit-MoE-LoRA.safetensors",
+    NORMAL_LORA: f"{HUB}/RiverZ/normal-lora/resolve/main/pytorch_lora_weights.safetensors",
+}
+DEMO_LORA = "icedit_demo/icedit_demo_moe_lora.safetensors"
 
 
 def flux_loaders(lora: str | None = MOE_LORA) -> dict[str, Node]:
     """FLUX.1 Fill, its text encoders and autoencoder, and an adapter, from the host's model folders."""
+    encoders = {"clip_name1": CLIP_L["name"], "clip_name2": T5["name"], "type": "flux"}
     loaders = {
-        "unet": Node("UNETLoader", {"unet_name": FILL["name"]}, (0, 40), LOADER_SIZES[0], models=(FILL,)),
-        "clip": Node(
-            "DualCLIPLoader",
-            {"clip_name1": CLIP_L["name"], "clip_name2": T5["name"], "type": "flux"},
-            (0, 190),
-            LOADER_SIZES[1],
-            models=(CLIP_L, T5),
-        ),
-        "vae": Node("VAELoader", {"vae_name": AE["name"]}, (0, 390), LOADER_SIZES[2], models=(AE,)),
+        "unet": Node("UNETLoader", {"unet_name": FILL["name"]}, models=(FILL,)),
+        "clip": Node("DualCLIPLoader", encoders, models=(CLIP_L, T5)),
+        "vae": Node("VAELoader", {"vae_name": AE["name"]}, models=(AE,)),
     }
     if lora:
-        loaders["lora"] = Node("ICEditLoadLoRA", {"model": Link("unet"), "lora_name": lora}, (0, 520), LOADER_SIZES[3])
+        loaders["lora"] = _load_lora(Link("unet"), lora)
     return loaders
+
+
+def demo_loaders(lora: str | None = DEMO_LORA) -> dict[str, Node]:
+    """The small model of the pack and its adapter."""
+    loaders = {"demo": Node("ICEditDemoModel", {})}
+    if lora:
+        loaders["lora"] = _load_lora(Link("demo", 0), lora)
+    return loaders
+
+
+def _load_lora(model: Link, name: str) -> Node:
+    files = ({"name": name, "url": LORA_URLS[name], "directory": "loras"},) if name in LORA_URLS else ()
+    return Node("ICEditLoadLoRA", {"model": model, "lora_name": name}, models=files)

@@ -1,0 +1,131 @@
+"""The shipped workflows are laid out for reading: nothing overlaps, links go left to right, models can be found."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from devtools.arrange import HEADER, TITLE, Box, arrange, least_height
+from devtools.canvas import Column, Group, Node, Workflow
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+SCREEN = (1600, 1000)  # px
+FITTED = 0.75  # of the screen that the front end fills with a template when it opens it
+READABLE = 0.575  # zoom from which the front end draws text
+OF_THE_PACK = "icedit_demo/"  # files that need no download
+
+INFO: dict[str, Any] = {
+    "Load": {"input": {"required": {"name": [["a"], {}]}}, "output": ["MODEL"]},
+    "Say": {
+        "input": {
+            "required": {"model": ["MODEL", {}], "words": ["STRING", {"multiline": True}], "seed": ["INT", {}]},
+            "hidden": {"unique_id": ["UNIQUE_ID"]},
+        },
+        "output": ["IMAGE"],
+    },
+}
+
+
+def canvas(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def frame(node: dict[str, Any]) -> Box:
+    """A node with its title bar."""
+    (x, y), (width, height) = node["pos"], node["size"]
+    return Box(x, y - TITLE, width, height + TITLE)
+
+
+def overlap(a: Box, b: Box) -> bool:
+    return a.x < b.x + b.width and b.x < a.x + a.width and a.y < b.y + b.height and b.y < a.y + a.height
+
+
+def inside(a: Box, b: Box) -> bool:
+    return b.x <= a.x and a.x + a.width <= b.x + b.width and b.y + 34 <= a.y and a.y + a.height <= b.y + b.height
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_nothing_overlaps_and_every_node_stands_in_a_named_group(name):
+    graph = canvas(name)
+    groups = [(group["title"], Box(*group["bounding"])) for group in graph["groups"]]
+    assert all(title.strip() for title, _ in groups)
+    for (one, a), (other, b) in itertools.combinations(groups, 2):
+        assert not overlap(a, b), (one, other)
+    for one, other in itertools.combinations(graph["nodes"], 2):
+        assert not overlap(frame(one), frame(other)), (one["type"], other["type"])
+    for node in graph["nodes"]:
+        assert sum(inside(frame(node), box) for _, box in groups) == 1, node["type"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_links_go_from_left_to_right_or_down(name):
+    graph = canvas(name)
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    for _, source, _, target, _, _ in graph["links"]:
+        (x, y), (to_x, to_y) = nodes[source]["pos"], nodes[target]["pos"]
+        assert x + nodes[source]["size"][0] < to_x or (x == to_x and y < to_y), (source, target)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_whole_workflow_is_readable_on_one_screen(name):
+    boxes = [Box(*group["bounding"]) for group in canvas(name)["groups"]]
+    width = max(box.x + box.width for box in boxes) - min(box.x for box in boxes)
+    height = max(box.y + box.height for box in boxes) - min(box.y for box in boxes)
+    assert FITTED * min(SCREEN[0] / width, SCREEN[1] / height) > READABLE
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_nodes_are_as_tall_as_their_sockets_and_widgets(name):
+    for node in canvas(name)["nodes"]:
+        sockets = max(sum("widget" not in socket for socket in node["inputs"]), len(node["outputs"]))
+        assert node["size"][1] >= 20 * sockets + 24 * len(node["widgets_values"]) + 6, node["type"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_model_file_can_be_downloaded_and_is_named_in_the_note(name):
+    graph = canvas(name)
+    (note,) = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote"]
+    for node in graph["nodes"]:
+        named = {value for value in node["widgets_values"] if str(value).endswith(".safetensors")}
+        offered = {model["name"]: model for model in node["properties"].get("models", [])}
+        assert set(offered) == {file for file in named if not file.startswith(OF_THE_PACK)}
+        for model in offered.values():
+            assert model["url"].startswith("https://huggingface.co/") and model["url"].endswith(".safetensors")
+            assert f"`{model['directory']}/`" in note and model["name"] in note
+            assert "non-commercial" in note
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_thumbnail_and_an_api_form_lie_beside_it(name):
+    with Image.open(ROOT / "workflows" / f"{name}.jpg") as picture:
+        assert picture.format == "JPEG" and picture.width == 512
+    assert (ROOT / "workflows" / "api" / f"{name}.json").is_file()
+
+
+def two_columns(*groups: tuple[str, ...]) -> Workflow:
+    nodes = {"a": Node("Load"), "b": Node("Load", height=300), "say": Node("Say"), "note": Node("Note", text="n")}
+    return Workflow(nodes, tuple(Column(200, (Group("g", "#fff", names),)) for names in groups))
+
+
+def test_columns_stand_beside_one_another_and_end_on_one_line():
+    places, groups = arrange(two_columns(("a", "b"), ("say", "note")), INFO)
+    assert places["b"].y == places["a"].y + places["a"].height + 15 + TITLE
+    assert places["a"].y == places["say"].y == HEADER + TITLE
+    (_, left), (_, right) = groups
+    assert left.x + left.width < right.x and left.y + left.height == right.y + right.height
+
+
+def test_heights_leave_room_for_what_a_run_adds():
+    assert least_height(Node("Load"), INFO) == 20 + 24 + 8 + 6 + 10
+    assert least_height(Node("Load", height=300), INFO) == 300
+    assert least_height(Node("Say"), INFO) == 20 + 54 + 24 + 8 + 6 + 62 + 10, "a message appears below the widgets"
+
+
+@pytest.mark.parametrize("groups", [(("a", "b"), ("say",)), (("a", "b", "a"), ("say", "note"))])
+def test_a_node_in_no_group_or_in_two_is_an_error(groups):
+    with pytest.raises(ValueError, match=r"arrange: \['(note|a)'\] stand in no group or two"):
+        arrange(two_columns(*groups), INFO)
