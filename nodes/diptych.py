@@ -5,8 +5,9 @@ from comfy_api.latest import io
 from ..icedit_core import diptych as core
 from ..icedit_core import seeing
 from ..icedit_core.layout import FITS, GRID, LONGEST
+from .host.report import say
 from .host.schema import IceditLayout
-from .host.show import say_and_show
+from .host.show import for_browser
 
 
 class ICEditDiptych(io.ComfyNode):
@@ -72,8 +73,9 @@ class ICEditDiptych(io.ComfyNode):
     @classmethod
     def execute(cls, image, width, fit, context=0.5, mask=None) -> io.NodeOutput:
         made = core.compose(image, width, fit, mask, context)
-        shown = say_and_show(cls, "\n".join(made.notes), seeing.shaded(made.diptych, made.mask))
-        return io.NodeOutput(made.diptych, made.mask, made.layout, ui=shown)
+        said = say(cls, "\n".join(made.notes)).as_dict()
+        shown = for_browser("icedit_pictures", picture=seeing.shaded(made.diptych, made.mask))
+        return io.NodeOutput(made.diptych, made.mask, made.layout, ui=said | shown)
 
 
 NODES = [ICEditDiptych]

@@ -6,7 +6,7 @@ from ..icedit_core import restore as core
 from ..icedit_core import seeing
 from .host.report import say
 from .host.schema import IceditLayout
-from .host.show import kept
+from .host.show import for_browser
 
 
 class ICEditRestore(io.ComfyNode):
@@ -86,12 +86,12 @@ class ICEditRestore(io.ComfyNode):
     def execute(cls, images, layout, keep_unedited, threshold, grow, feather, original=None) -> io.NodeOutput:
         edge = core.Edge(keep_unedited, threshold, grow, feather)
         done = core.restore(images, layout, original, edge)
-        shown = {
-            "icedit_before": kept(seeing.shown(layout.image if original is None else original)),
-            "icedit_after": kept(seeing.shown(done.image)),
-            "icedit_change": kept(seeing.outline(done.mask)),
-        }
-        return io.NodeOutput(done.image, done.mask, ui=say(cls, "\n".join(done.notes)).as_dict() | shown)
+        said = say(cls, "\n".join(done.notes)).as_dict()
+        before = seeing.shown(layout.image if original is None else original)
+        shown = for_browser(
+            "icedit_compare", before=before, after=seeing.shown(done.image), change=seeing.outline(done.mask)
+        )
+        return io.NodeOutput(done.image, done.mask, ui=said | shown)
 
 
 NODES = [ICEditRestore]

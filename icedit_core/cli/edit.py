@@ -112,7 +112,7 @@ async def _edit(arguments: argparse.Namespace) -> int:
         except PromptRejected as rejection:
             raise ComfyError(workflow.explained(rejection, graph, known)) from rejection
         _repeat_notes(graph, result)
-        pictures = _chosen(graph, result)
+        pictures = _chosen(result)
         targets = _targets(arguments.out, pictures, arguments.overwrite)
         for picture, target in zip(pictures, targets, strict=True):
             _write(target, await client.download(picture))
@@ -126,13 +126,9 @@ def _repeat_notes(graph: Graph, result: Result) -> None:
             print(f"  {node['class_type']}: {text}", file=sys.stderr)
 
 
-def _chosen(graph: Graph, result: Result) -> list[ImageRef]:
-    """The pictures that the workflow saves; if it saves none, those that it shows.
-
-    What our own nodes show on the way, such as the diptych before it is repainted, is no result.
-    """
-    on_the_way = {node_id for node_id, node in graph.items() if node["class_type"].startswith("ICEdit")}
-    pictures = [picture for node_id in sorted(result.outputs.keys() - on_the_way) for picture in result.images(node_id)]
+def _chosen(result: Result) -> list[ImageRef]:
+    """The pictures that the workflow saves; if it saves none, those that it shows."""
+    pictures = result.images()
     saved = [picture for picture in pictures if picture.type == "output"]
     if not pictures:
         raise ComfyError("the workflow ran, but gave no picture. A SaveImage node must be in it.")

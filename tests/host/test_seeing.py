@@ -5,7 +5,6 @@ import io
 import numpy as np
 from PIL import Image
 
-from icedit_core.cli import edit
 from icedit_core.client import ImageRef
 
 from . import graphs
@@ -26,9 +25,9 @@ async def test_the_diptych_is_shown_with_the_panel_that_is_repainted(client):
     graph = short(seed=11)
     result = await client.run(graph, timeout=120)
     node = graphs.find(graph, "ICEditDiptych")
-    (ref,) = result.images(node)
-    assert ref.type == "temp" and "panel" in result.text(node)
-    picture = (await fetched(client, result.outputs[node]["images"][0])).astype(int)
+    (entry,) = result.outputs[node]["icedit_pictures"]
+    assert entry["picture"]["type"] == "temp" and "panel" in result.text(node)
+    picture = (await fetched(client, entry["picture"])).astype(int)
     height, width = picture.shape[:2]
     assert width == 2 * height and max(picture.shape) >= 512
     apart = np.abs(picture[:, : width // 2] - picture[:, width // 2 :]).max(-1)
@@ -39,8 +38,8 @@ async def test_restore_shows_source_result_and_the_outline_of_the_change(client)
     graph = short(seed=12)
     result = await client.run(graph, timeout=120)
     shown = result.outputs[graphs.find(graph, "ICEditRestore")]
-    assert "images" not in shown, "a client that collects pictures gets the saved one alone"
-    before, after, change = [await fetched(client, *shown[f"icedit_{name}"]) for name in ("before", "after", "change")]
+    (entry,) = shown["icedit_compare"]
+    before, after, change = [await fetched(client, entry[name]) for name in ("before", "after", "change")]
     saved = await graphs.picture(client, result)
     assert before.shape == after.shape and before.shape[:2] == change.shape[:2] and change.shape[2] == 4
     factor = after.shape[0] // saved.shape[0]
@@ -58,10 +57,11 @@ async def test_a_batch_is_shown_up_to_a_bound(client):
     graph = graphs.changed(graph, "ICEditRestore", images=[graphs.find(graph, "ICEditDiptych"), 0])
     del graph[sampled]
     result = await client.run(graph, timeout=120)
-    assert len(result.images(graphs.find(graph, "ICEditDiptych"))) == 8
-    shown = result.outputs[graphs.find(graph, "ICEditRestore")]
-    assert [len(shown[f"icedit_{name}"]) for name in ("before", "after", "change")] == [8, 8, 8]
-    assert len([image for image in result.images() if image.type == "output"]) == 10
+    assert len(result.outputs[graphs.find(graph, "ICEditDiptych")]["icedit_pictures"]) == 8
+    entries = result.outputs[graphs.find(graph, "ICEditRestore")]["icedit_compare"]
+    names = [entry[name]["filename"] for entry in entries for name in ("before", "after", "change")]
+    assert len(entries) == 8 and len(set(names)) == 24
+    assert len(result.images()) == 10
 
 
 async def test_a_cached_run_shows_the_same(client):
@@ -73,17 +73,17 @@ async def test_a_cached_run_shows_the_same(client):
         assert node in again.cached and again.outputs[node] == first.outputs[node]
 
 
-async def test_the_edit_command_takes_no_preview_of_ours_for_a_result(client):
+async def test_a_client_that_collects_files_gets_the_saved_picture_alone(client):
+    """Any list of entries with a file name counts as a file, for ComfyUI's own command line for one."""
     graph = short(seed=15)
-    save = graphs.find(graph, "SaveImage")
-    graph[save] = {"class_type": "PreviewImage", "inputs": {"images": graph[save]["inputs"]["images"]}}
     result = await client.run(graph, timeout=120)
-    assert len(result.images()) == 2
-    assert edit._chosen(graph, result) == result.images(save)
+    lists = [items for shown in result.outputs.values() for items in shown.values() if isinstance(items, list)]
+    files = [item for items in lists for item in items if isinstance(item, dict) and "filename" in item]
+    assert [file["type"] for file in files] == ["output"]
 
 
 async def test_the_diptych_is_seen_before_anything_is_sampled(client):
     graph = graphs.shipped("icedit_demo")
     needed = {graphs.find(graph, "ICEditDemoScene"), graphs.find(graph, "ICEditDiptych")}
     result = await client.run({number: graph[number] for number in needed}, timeout=60)
-    assert len(result.images(graphs.find(graph, "ICEditDiptych"))) == 1
+    assert len(result.outputs[graphs.find(graph, "ICEditDiptych")]["icedit_pictures"]) == 1

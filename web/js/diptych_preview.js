@@ -1,0 +1,9 @@
+// ICEdit Diptych: the diptych on the node, with what will be repainted striped.
+import { Pictures, register, words } from "./node_pictures.js";
+
+const HINT = {
+    en: "Run this node: here you see what will be repainted.",
+    zh: "运行本节点后，这里显示将被重画的地方。",
+};
+
+register("ICEditDiptych", "icedit_pictures", 150, () => new Pictures(["picture"], words(HINT)));
