@@ -58,7 +58,7 @@ class ICEditLoadLoRA(io.ComfyNode):
     def execute(cls, model, lora_name, strength, top_k=0) -> io.NodeOutput:
         adapter, own_top_k = files.load(paths.lora_path(lora_name))
         top_k = top_k or own_top_k
-        patched = adapters.attach(model, adapter, strength, top_k)
+        patched = adapters.attach(model, adapter, strength, top_k, lora_name)
         routing = f", top {top_k} per token" if adapter.routed else ""
         text = f"{lora_name}: {adapter.summary()}{routing}, strength {strength:g}"
         return io.NodeOutput(patched, ui=say(cls, text))

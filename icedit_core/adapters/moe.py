@@ -54,7 +54,8 @@ class MoELoRA(nn.Module):
         routed: the layer's weights; copied, so the source may go.
         top_k: experts per token, 1 .. experts.
         dtype: what the weights are stored and computed in.
-        gating: makes gates of the router's logits; a shared expert has none.
+        gating: makes gates of the router's logits; a shared expert has none. It is looked up at every call, so that
+            the gates can be watched.
         context: (router's columns - in,) what the router reads after the token, the same for all tokens.
     Raises:
         ValueError: top_k out of range, or a router that does not read the token and the context.
@@ -80,10 +81,10 @@ class MoELoRA(nn.Module):
             )
         self.num_experts, self.rank, self.top_k, self.gating = count, routed.rank, top_k, gating
         pairs = (*routed.experts, *([routed.shared] if routed.shared else []))
-        inner = torch.cat([routed.router[:, :wide], *(pair.down for pair in pairs)])
-        outer = torch.cat([_folded(pair.up, pair.scale) for pair in pairs], dim=1)
-        self.inner = nn.Parameter(_transposed(inner, dtype), requires_grad=False)  # (in, E + ranks)
-        self.outer = nn.Parameter(_transposed(outer, dtype), requires_grad=False)  # (ranks, out)
+        inner = torch.cat([part.to(dtype) for part in (routed.router[:, :wide], *(pair.down for pair in pairs))])
+        outer = torch.cat([_folded(pair, dtype) for pair in pairs], dim=1)
+        self.inner = nn.Parameter(inner.t().contiguous(), requires_grad=False)  # (in, E + ranks)
+        self.outer = nn.Parameter(outer.t().contiguous(), requires_grad=False)  # (ranks, out)
         self.register_buffer("bias", _bias(routed.router[:, wide:], context, dtype))  # (E,)
 
     @property
@@ -148,12 +149,9 @@ class MoELoRA(nn.Module):
         return Routed(self.router.detach(), tuple(pairs[: self.num_experts]), *pairs[self.num_experts :])
 
 
-def _folded(up: Tensor, scale: float) -> Tensor:
-    return up if scale == 1.0 else (up.float() * scale).to(up.dtype)
-
-
-def _transposed(matrix: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return matrix.to(dtype).t().contiguous()
+def _folded(pair: LowRank, dtype: torch.dtype | None) -> Tensor:
+    """B times alpha / rank, rounded once, to what the layer computes in: a file in fp8 would lose half its digits."""
+    return pair.up.to(dtype) if pair.scale == 1.0 else (pair.up.float() * pair.scale).to(dtype or pair.up.dtype)
 
 
 def _bias(columns: Tensor, context: Tensor | None, dtype: torch.dtype | None) -> Tensor | None:

@@ -1,6 +1,7 @@
 """Join an adapter to a host model: plain updates as the host's weight patches, routed ones as a wrapper."""
 
 import copy
+import re
 import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from ...icedit_core.adapters.weights import Adapter, LowRank
 
 PREFIX = "diffusion_model."
 WEIGHT = ".weight"
+_BY_PEFT = re.compile(r"^(transformer\.)?base_model\.model\.")  # peft's own names, also as one part of a pipeline
 
 
 class Target(NamedTuple):
@@ -35,7 +37,29 @@ class Target(NamedTuple):
         return self.key if self.rows is None and self.function is None else tuple(self)
 
 
-def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int) -> ModelPatcher:
+class Routing(NamedTuple):
+    """What of an adapter on a model has a router: layers by the name of the module they join.
+
+    The host copies it along with a MODEL, beside the patcher that holds the layers themselves.
+    """
+
+    name: str
+    modules: tuple[str, ...]  # in the order of the patcher's layers
+
+
+def routings(model: ModelPatcher) -> list[tuple[str, dict[str, list[MoELoRA]]]]:
+    """(adapter's name, module -> its routed layers) of each adapter with experts, in the order they were attached."""
+    found = []
+    for key, value in model.attachments.items():
+        if isinstance(value, Routing):
+            layers: dict[str, list[MoELoRA]] = {}
+            for module, layer in zip(value.modules, model.get_additional_models_with_key(key)[0].model, strict=True):
+                layers.setdefault(module, []).append(layer)
+            found.append((value.name, layers))
+    return found
+
+
+def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int, name: str = "adapter") -> ModelPatcher:
     """Give a clone of `model` with the adapter in force; `model` itself stays as it is.
 
     Args:
@@ -43,6 +67,7 @@ def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int) -
         adapter: updates by layer name, in diffusers' or the host's naming.
         strength: multiplies every update; at 0 the clone is the plain model.
         top_k: experts per token.
+        name: what `routings` calls the adapter.
     Raises:
         ValueError: a layer is not in the model, or its shape does not fit.
     """
@@ -53,7 +78,7 @@ def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int) -
     patches = {targets[name].patch_key: _host_patch(update) for name, update in adapter.plain.items()}
     clone.add_patches(patches, strength)
     if adapter.routed:
-        _attach_routed(clone, adapter, targets, strength, top_k)
+        _attach_routed(clone, adapter, targets, strength, top_k, name)
     return clone
 
 
@@ -61,12 +86,12 @@ def _host_patch(update: LowRank) -> LoRAAdapter:
     return LoRAAdapter(set(), (update.up, update.down, update.alpha, None, None, None))
 
 
-def _attach_routed(clone: ModelPatcher, adapter: Adapter, targets: Mapping[str, Target], strength, top_k):
+def _attach_routed(clone: ModelPatcher, adapter: Adapter, targets: Mapping[str, Target], strength, top_k, name):
     """Experts live in a patcher of their own, so that the host loads and offloads them with the model."""
     dtype = _compute_dtype(clone)
     bank, places = nn.ModuleList(), []
-    for name, routed in adapter.routed.items():
-        target = targets[name]
+    for layer_name, routed in adapter.routed.items():
+        target = targets[layer_name]
         bank.append(MoELoRA(routed, top_k, dtype))
         places.append((target.key[len(PREFIX) : -len(WEIGHT)], target.rows[1] if target.rows else 0))
     key = f"icedit_moe_{uuid.uuid4().hex}"
@@ -85,6 +110,7 @@ def _attach_routed(clone: ModelPatcher, adapter: Adapter, targets: Mapping[str, 
         patcher.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, key)
         patcher.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, routed_call)
 
+    clone.set_attachments(key, Routing(name, tuple(module for module, _ in places)))
     clone.set_additional_models(key, [_bank_patcher(bank, clone.load_device, clone.offload_device)])
     join(clone)
     for moment in (CallbacksMP.ON_DEEPCLONE_MULTIGPU, CallbacksMP.ON_MATCH_MULTIGPU_CLONES):
@@ -125,7 +151,7 @@ def _resolve(model: ModelPatcher, adapter: Adapter) -> dict[str, Target]:
 
 
 def _find(name: str, known: Mapping) -> Target | None:
-    bare = name.removeprefix("base_model.model.")
+    bare = _BY_PEFT.sub("", name)
     for candidate in (name, bare, PREFIX + bare, PREFIX + bare.removeprefix("transformer.")):
         if candidate in known:
             found = known[candidate]
