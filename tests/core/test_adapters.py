@@ -54,6 +54,15 @@ def test_layer_equals_the_equation(experts, top_k, alpha):
     torch.testing.assert_close(layer.add_to(base.clone(), x, 0.5), base + 0.5 * expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("stored", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_alpha_of_a_file_in_fp8_is_folded_in_the_layers_own_dtype(stored):
+    routed = random_routed(alpha=1.0)  # a third: no power of two
+    pairs = tuple(LowRank(pair.down.to(stored), pair.up.to(stored), pair.alpha) for pair in routed.experts)
+    layer = MoELoRA(Routed(routed.router, pairs), 1, torch.float32)  # the router may be wider than the experts
+    torch.testing.assert_close(layer.up, torch.cat([pair.up.float() / 3 for pair in pairs], dim=1))
+    assert torch.equal(layer.router, routed.router)
+
+
 def test_one_expert_equals_plain_lora():
     routed = random_routed(experts=1)
     x = torch.randn(6, 10)

@@ -24,7 +24,15 @@ LAYERS = {  # diffusers' name -> the host's, None where the host fuses it with o
     "single_transformer_blocks.1.proj_out": "single_blocks.1.linear2",
     "proj_out": "final_layer.linear",
 }
-DIFFUSERS = ("", "transformer.", "base_model.model.", "base_model.model.transformer.", "lycoris_", "lora_transformer_")
+DIFFUSERS = (
+    "",
+    "transformer.",
+    "base_model.model.",
+    "base_model.model.transformer.",
+    "transformer.base_model.model.",
+    "lycoris_",
+    "lora_transformer_",
+)
 HOST = (
     "",
     "diffusion_model.",
