@@ -6,11 +6,10 @@ that nothing moves or covers a neighbour when pictures and messages appear.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from .canvas import Column, Group, Node, Workflow
+from .graph import ADDED_WIDGETS, WIDGET_TYPES, Column, Group, Node, Workflow, declared
 
 LONGEST_NOTE = 540  # px
 TITLE = 30  # px, above a node's own top edge
@@ -20,10 +19,9 @@ ROOM = 10  # px, a node is laid out taller than it needs
 ROW, WIDGET, TEXT_AREA = 20, 24, 54  # px, a socket, a widget, a widget of several lines
 PICTURE, MESSAGE = 224, 62  # px, that a run adds: a preview, a text
 WITH_PICTURE = {"LoadImage", "LoadImageMask", "SaveImage", "PreviewImage", "ICEditDiptych", "ICEditRestore"}
-WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 
 
-class Box(NamedTuple):
+class Place(NamedTuple):
     """A rectangle on the canvas, px; of a node without its title bar."""
 
     x: int
@@ -32,7 +30,7 @@ class Box(NamedTuple):
     height: int
 
 
-def arrange(workflow: Workflow, info: Mapping[str, Any]) -> tuple[dict[str, Box], list[tuple[Group, Box]]]:
+def arrange(workflow: Workflow, info: Mapping[str, Any]) -> tuple[dict[str, Place], list[tuple[Group, Place]]]:
     """Place every node, and the groups around them.
 
     Args:
@@ -41,8 +39,8 @@ def arrange(workflow: Workflow, info: Mapping[str, Any]) -> tuple[dict[str, Box]
         ValueError: a node that stands in no group, or in two.
     """
     _check(workflow)
-    places: dict[str, Box] = {}
-    groups: list[tuple[Group, Box]] = []
+    places: dict[str, Place] = {}
+    groups: list[tuple[Group, Place]] = []
     left = 0
     bottom = max(_column_height(column, workflow, info) for column in workflow.columns)
     for column in workflow.columns:
@@ -56,10 +54,10 @@ def arrange(workflow: Workflow, info: Mapping[str, Any]) -> tuple[dict[str, Box]
                 if node.text:
                     grown = max(height, min(height + free, LONGEST_NOTE))
                     height, free = grown, free - grown + height
-                places[name] = Box(left + PAD, y + TITLE, column.width, height)
+                places[name] = Place(left + PAD, y + TITLE, column.width, height)
                 y += TITLE + height + PAD
             y += free if group is column.groups[-1] else 0  # all columns end on one line
-            groups.append((group, Box(left, top, column.width + 2 * PAD, y - top)))
+            groups.append((group, Place(left, top, column.width + 2 * PAD, y - top)))
             top = y + GAP
         left += column.width + 2 * PAD + GAP
     return places, groups
@@ -80,21 +78,10 @@ def least_height(node: Node, info: Mapping[str, Any]) -> int:
     return max(height + ROOM, node.height)
 
 
-def declared(description: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """(name, kind, options) of every input, in the front end's order; a star after what is never a widget."""
-    for section in ("required", "optional"):
-        for name, spec in description["input"].get(section, {}).items():
-            options = spec[1] if len(spec) > 1 else {}
-            if isinstance(spec[0], list):
-                yield name, "COMBO", {**options, "options": spec[0]}
-            else:
-                yield name, f"{spec[0]}*" if options.get("forceInput") else spec[0], options
-
-
 def _widget_height(kind: str, options: Mapping[str, Any]) -> int:
     if kind not in WIDGET_TYPES:
         return 0
-    extra = sum(bool(options.get(key)) for key in ("control_after_generate", "image_upload"))
+    extra = sum(bool(options.get(key)) for key in ADDED_WIDGETS)
     return (TEXT_AREA if options.get("multiline") else WIDGET) + extra * WIDGET
 
 

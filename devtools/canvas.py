@@ -1,108 +1,46 @@
-"""Write one graph definition as API JSON and as a canvas workflow, with the host's own node descriptions."""
+"""Write a graph as a canvas workflow, as the front end saves it, with the host's own node descriptions."""
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from .arrange import WIDGET_TYPES, Box, arrange, declared
+from .arrange import Place, arrange
+from .graph import NOTE, PORT, WIDGET_TYPES, Box, Link, Node, Workflow, declared, default, described, ids
 
-NOTE = "MarkdownNote"
-
-
-@dataclass(frozen=True)
-class Link:
-    """An input fed by output `slot` of the node called `node`."""
-
-    node: str
-    slot: int = 0
+INPUTS, OUTPUTS = -10, -20  # ids of what stands for a box's ports inside it
+PORT_WIDTH, PORT_ROW, PORT_GAP = 140, 20, 60  # px
 
 
-@dataclass(frozen=True)
-class Node:
-    """A node of a graph.
+class Wire(NamedTuple):
+    """A link in the front end's numbers."""
 
-    Attributes:
-        type: class_type.
-        inputs: name -> value or Link; widgets left out keep their default.
-        title: shown instead of the node's own name.
-        models: files that the host offers to download when they are missing: name, url, directory.
-        height: px it takes up at least, where its widgets and pictures need less.
-        text: of a note; a note has no place in the API form.
-    """
-
-    type: str
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    title: str = ""
-    models: tuple[Mapping[str, str], ...] = ()
-    height: int = 0
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Group:
-    """A step: nodes below one another in a coloured frame."""
-
-    title: str
-    color: str
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Column:
-    """Groups below one another, with nodes of one width in px."""
-
-    width: int
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """Nodes by name, in the order of their ids, and where they stand."""
-
-    nodes: Mapping[str, Node]
-    columns: tuple[Column, ...]
-
-
-def api_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
-    """The API form, every widget written out, as the front end exports it."""
-    ids = _ids(workflow)
-    graph = {}
-    for name, node in workflow.nodes.items():
-        if node.type == NOTE:
-            continue
-        inputs = {}
-        for key, kind, options in declared(info[node.type]):
-            if key in node.inputs:
-                value = node.inputs[key]
-                inputs[key] = [str(ids[value.node]), value.slot] if isinstance(value, Link) else value
-            elif kind in WIDGET_TYPES:
-                inputs[key] = _default(kind, options)
-        _refuse_unknown(name, node, info)
-        title = node.title or info[node.type]["display_name"]
-        graph[str(ids[name])] = {"class_type": node.type, "inputs": inputs, "_meta": {"title": title}}
-    return _text(graph)
+    id: int
+    source: int
+    source_slot: int
+    target: int
+    target_slot: int
+    kind: str
 
 
 def canvas_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
-    """The canvas form, as the front end saves it (format 0.4)."""
-    ids = _ids(workflow)
-    links = _links(workflow, info)
-    places, boxes = arrange(workflow, info)
-    nodes = [_canvas_node(name, node, places[name], ids, links, info) for name, node in workflow.nodes.items()]
-    groups = [
-        {"id": number, "title": group.title, "bounding": list(box), "color": group.color, "font_size": 24}
-        for number, (group, box) in enumerate(boxes, 1)
-    ]
+    """The canvas form (format 0.4).
+
+    Args:
+        info: the host's `/object_info`.
+    """
+    nodes, groups, wires = _drawn(workflow, described(workflow, info))
+    definitions = [_definition(box, info) for box in workflow.boxes.values()]
     return _text(
         {
-            "last_node_id": len(ids),
-            "last_link_id": len(links),
+            "last_node_id": len(nodes),
+            "last_link_id": len(wires),
             "nodes": nodes,
-            "links": [list(link) for link in links],
+            "links": [list(wire) for wire in wires],
             "groups": groups,
+            **({"definitions": {"subgraphs": definitions}} if definitions else {}),
             "config": {},
             "extra": {},
             "version": 0.4,
@@ -110,81 +48,117 @@ def canvas_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
     )
 
 
-def _ids(workflow: Workflow) -> dict[str, int]:
-    return {name: number for number, name in enumerate(workflow.nodes, 1)}
+def blueprint_json(box: Box, values: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """One box, for the node search; `values` are its widgets'."""
+    node = Node(box.name, values)
+    workflow = Workflow({"box": node}, (), {box.name: box})
+    known = described(workflow, info)
+    drawn = _canvas_node(node, Place(0, 0, 340, 400), 1, [], workflow, known) | {"title": box.name}
+    definitions = {"subgraphs": [_definition(box, info)]}
+    return _text(
+        {
+            "revision": 0,
+            "last_node_id": 1,
+            "last_link_id": 0,
+            "nodes": [drawn],
+            "links": [],
+            "version": 0.4,
+            "definitions": definitions,
+            "extra": {"BlueprintDescription": box.description},
+        }
+    )
 
 
-def _default(kind: str, options: Mapping[str, Any]) -> Any:
-    if "default" in options:
-        return options["default"]
-    if kind == "COMBO":
-        return next(iter(options.get("options", [])), None)
-    return {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}[kind]
+def _drawn(workflow: Workflow, info: Mapping[str, Any], box: Box | None = None) -> tuple[list, list, list[Wire]]:
+    """Nodes, groups and links of one level: of the canvas, or of the inside of a box."""
+    numbers, wires = ids(workflow), _wires(workflow, info, box)
+    places, frames = arrange(workflow, info)
+    nodes = [
+        _canvas_node(node, places[name], numbers[name], wires, workflow, info) for name, node in workflow.nodes.items()
+    ]
+    groups = [
+        {"id": number, "title": group.title, "bounding": list(frame), "color": group.color, "font_size": 24}
+        for number, (group, frame) in enumerate(frames, 1)
+    ]
+    return nodes, groups, wires
 
 
-def _refuse_unknown(name: str, node: Node, info: Mapping[str, Any]) -> None:
-    known = {key for key, *_ in declared(info[node.type])}
-    if unknown := set(node.inputs) - known:
-        raise ValueError(f"workflow node {name}: {node.type} has no input {sorted(unknown)}; it has {sorted(known)}.")
-
-
-def _links(workflow: Workflow, info: Mapping[str, Any]) -> list[tuple[int, int, int, int, int, str]]:
-    """(link, from node, from slot, to node, to slot, type), target slots counted as the front end shows them."""
-    ids, links = _ids(workflow), []
+def _wires(workflow: Workflow, info: Mapping[str, Any], box: Box | None) -> list[Wire]:
+    """All links, target slots counted as the front end shows them."""
+    numbers, wires = ids(workflow), []
     for name, node in workflow.nodes.items():
-        for slot, (key, _kind) in enumerate(_sockets(node, info)):
+        for slot, (key, kind) in enumerate(_sockets(node, workflow, info)):
             value = node.inputs.get(key)
-            if isinstance(value, Link):
+            if not isinstance(value, Link):
+                continue
+            if box and value.node.startswith(PORT):
+                source = (INPUTS, box.inputs.index(value.node.removeprefix(PORT)))
+            else:
+                source = (numbers[value.node], value.slot)
                 kind = info[workflow.nodes[value.node].type]["output"][value.slot]
-                links.append((len(links) + 1, ids[value.node], value.slot, ids[name], slot, kind))
-    return links
+            wires.append(Wire(len(wires) + 1, *source, numbers[name], slot, kind))
+    for slot, link in enumerate(box.outputs.values() if box else ()):
+        kind = info[workflow.nodes[link.node].type]["output"][link.slot]
+        wires.append(Wire(len(wires) + 1, numbers[link.node], link.slot, OUTPUTS, slot, kind))
+    return wires
 
 
-def _sockets(node: Node, info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Inputs drawn as sockets: the real ones, then the widgets that a link feeds."""
+def _sockets(node: Node, workflow: Workflow, info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Inputs drawn as sockets: the real ones, then the widgets that a link feeds; of a box all widgets."""
     if node.type == NOTE:
         return []
     known = [(key, kind) for key, kind, *_ in declared(info[node.type])]
     plain = [(key, kind.rstrip("*")) for key, kind in known if kind not in WIDGET_TYPES]
-    fed = [(key, kind) for key, kind in known if kind in WIDGET_TYPES and isinstance(node.inputs.get(key), Link)]
-    return plain + fed
+    whole = node.type in workflow.boxes
+    return plain + [
+        (key, kind) for key, kind in known if kind in WIDGET_TYPES and (whole or isinstance(node.inputs.get(key), Link))
+    ]
 
 
-def _canvas_node(name: str, node: Node, place: Box, ids, links, info: Mapping[str, Any]) -> dict[str, Any]:
-    number = ids[name]
-    widgets = {key for key, kind, *_ in declared(info[node.type]) if kind in WIDGET_TYPES} if node.type != NOTE else ()
-    inputs = []
-    for slot, (key, kind) in enumerate(_sockets(node, info)):
-        link = next((link[0] for link in links if link[3:5] == (number, slot)), None)
-        inputs.append({"name": key, "type": kind, "link": link} | ({"widget": {"name": key}} if key in widgets else {}))
+def _canvas_node(
+    node: Node, place: Place, number: int, wires: list[Wire], workflow: Workflow, info: Mapping[str, Any]
+) -> dict[str, Any]:
+    box = workflow.boxes.get(node.type)
     canvas: dict[str, Any] = {
         "id": number,
-        "type": node.type,
+        "type": box_id(box) if box else node.type,
         "pos": [place.x, place.y],
         "size": [place.width, place.height],
         "flags": {},
         "order": number - 1,
         "mode": 0,
-        "inputs": inputs,
-        "outputs": _outputs(node, number, links, info),
-        "properties": {} if node.type == NOTE else {"Node name for S&R": node.type},
+        "inputs": _inputs(node, number, wires, workflow, info),
+        "outputs": _outputs(node, number, wires, info),
+        "properties": {} if node.type == NOTE or box else {"Node name for S&R": node.type},
         "widgets_values": _widget_values(node, info),
     }
+    if box:  # how front ends before 1.46 are told which widgets to show on the box
+        widgets = [key for key, kind, _ in declared(info[node.type]) if kind in WIDGET_TYPES]
+        canvas["properties"]["proxyWidgets"] = [["-1", key] for key in widgets]
     if node.models:
         canvas["properties"]["models"] = [dict(model) for model in node.models]
-    if node.title:
-        canvas["title"] = node.title
+    if node.title or box:
+        canvas["title"] = node.title or node.type
     if node.type == NOTE:
         canvas |= {"color": "#432", "bgcolor": "#653"}
     return canvas
 
 
-def _outputs(node: Node, number: int, links, info: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _inputs(node: Node, number: int, wires: list[Wire], workflow: Workflow, info: Mapping) -> list[dict[str, Any]]:
+    inputs = []
+    for slot, (key, kind) in enumerate(_sockets(node, workflow, info)):
+        link = next((wire.id for wire in wires if (wire.target, wire.target_slot) == (number, slot)), None)
+        widget = {"widget": {"name": key}} if kind in WIDGET_TYPES else {}
+        inputs.append({"name": key, "type": kind, "link": link} | widget)
+    return inputs
+
+
+def _outputs(node: Node, number: int, wires: list[Wire], info: Mapping[str, Any]) -> list[dict[str, Any]]:
     if node.type == NOTE:
         return []
     description = info[node.type]
     return [
-        {"name": label, "type": kind, "links": [link[0] for link in links if link[1:3] == (number, slot)]}
+        {"name": label, "type": kind, "links": [w.id for w in wires if (w.source, w.source_slot) == (number, slot)]}
         for slot, (label, kind) in enumerate(zip(description["output_name"], description["output"], strict=True))
     ]
 
@@ -198,12 +172,71 @@ def _widget_values(node: Node, info: Mapping[str, Any]) -> list[Any]:
         if kind not in WIDGET_TYPES:
             continue
         value = node.inputs.get(key)
-        values.append(_default(kind, options) if value is None or isinstance(value, Link) else value)
+        values.append(default(kind, options) if value is None or isinstance(value, Link) else value)
         if options.get("control_after_generate"):
             values.append("fixed")
         if options.get("image_upload"):
             values.append("image")
     return values
+
+
+def box_id(box: Box) -> str:
+    """What the front end takes for the type of a box; the same name is the same box."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"icedit/{box.name}"))
+
+
+def _definition(box: Box, info: Mapping[str, Any]) -> dict[str, Any]:
+    """The inside of a box."""
+    nodes, groups, wires = _drawn(box.inside, info, box)
+    right = max(frame["bounding"][0] + frame["bounding"][2] for frame in groups) + PORT_GAP
+    left = -PORT_GAP - PORT_WIDTH
+    kinds = {name: kind for name, kind, _ in declared(described(Workflow({}, (), {box.name: box}), info)[box.name])}
+    outputs = described(Workflow({}, (), {box.name: box}), info)[box.name]["output"]
+    return {
+        "id": box_id(box),
+        "version": 1,
+        "state": {
+            "lastGroupId": len(groups),
+            "lastNodeId": max(node["id"] for node in nodes),
+            "lastLinkId": len(wires),
+            "lastRerouteId": 0,
+        },
+        "revision": 0,
+        "config": {},
+        "name": box.name,
+        "inputNode": {"id": INPUTS, "bounding": [left, 0, PORT_WIDTH, PORT_ROW * (len(kinds) + 2)]},
+        "outputNode": {"id": OUTPUTS, "bounding": [right, 0, PORT_WIDTH, PORT_ROW * (len(outputs) + 2)]},
+        "inputs": [
+            _port(box, name, kind, [wire.id for wire in wires if wire[1:3] == (INPUTS, slot)])
+            for slot, (name, kind) in enumerate(kinds.items())
+        ],
+        "outputs": [
+            _port(box, name, kind, [wire.id for wire in wires if wire[3:5] == (OUTPUTS, slot)])
+            for slot, (name, kind) in enumerate(zip(box.outputs, outputs, strict=True))
+        ],
+        "widgets": [],
+        "nodes": nodes,
+        "groups": groups,
+        "links": [
+            {
+                "id": wire.id,
+                "origin_id": wire.source,
+                "origin_slot": wire.source_slot,
+                "target_id": wire.target,
+                "target_slot": wire.target_slot,
+                "type": wire.kind,
+            }
+            for wire in wires
+        ],
+        "extra": {},
+        "category": box.category,
+        "description": box.description,
+    }
+
+
+def _port(box: Box, name: str, kind: str, links: list[int]) -> dict[str, Any]:
+    number = uuid.uuid5(uuid.UUID(box_id(box)), f"{name} {kind}")
+    return {"id": str(number), "name": name, "type": kind, "linkIds": links}
 
 
 def _text(value: Any) -> str:

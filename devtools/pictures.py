@@ -21,6 +21,7 @@ from .server import running_host
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "workflows" / "api" / "icedit_demo.json"
+TURNS = ROOT / "workflows" / "api" / "icedit_multi_turn_demo.json"
 TASKS = ("recolour", "remove", "add", "swap", "background", "style")
 SIDE = 256  # px of one picture in the grid
 THUMBNAILS = {
@@ -28,6 +29,10 @@ THUMBNAILS = {
     "icedit_flux_fill": "made by the demo model; FLUX.1 Fill was not run",
     "icedit_normal_lora": "made by the demo model; FLUX.1 Fill was not run",
     "icedit_training_free": "made by the demo model; FLUX.1 Fill was not run",
+    "icedit_around_mask": "made by the demo model; FLUX.1 Fill was not run",
+    "icedit_whole_picture": "made by the demo model; FLUX.1 Fill was not run",
+    "icedit_multi_turn_demo": "made by the demo model, in three turns",
+    "icedit_multi_turn": "made by the demo model in three turns; FLUX.1 Fill was not run",
     "icedit_early_filter_demo": "made by the demo model",
     "icedit_early_filter": "made by the demo model; FLUX.1 Fill was not run",
     "best_of_any_editor": "made by the demo model; FLUX.1 Kontext was not run",
@@ -38,24 +43,27 @@ Pair = tuple[Image.Image, Image.Image, str]
 
 def main() -> None:
     with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
-        default, families = asyncio.run(_edits(host.url))
+        default, turns, style, families = asyncio.run(_edits(host.url))
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     before_after(*default).save(images / "demo.png", optimize=True)
     grid(families).save(images / "demo_families.png", optimize=True)
     for name, label in THUMBNAILS.items():
-        thumbnail(default, label).save(ROOT / "workflows" / f"{name}.jpg", quality=90)
+        pair = turns if "multi_turn" in name else style if "whole_picture" in name else default
+        thumbnail(pair, label).save(ROOT / "workflows" / f"{name}.jpg", quality=90)
 
 
-async def _edits(url: str) -> tuple[Pair, list[Pair]]:
+async def _edits(url: str) -> tuple[Pair, Pair, Pair, list[Pair]]:
+    """The shipped edit, three turns, a change of style, and the first scene of every family."""
     async with ComfyClient(url) as client:
-        default = await _edit(client, None)
-        return default, [await _edit(client, task) for task in TASKS]
+        default, turns = await _edit(client, None), await _edit(client, None, TURNS)
+        families = [await _edit(client, task) for task in TASKS]
+        return default, turns, families[TASKS.index("style")], families
 
 
-async def _edit(client: ComfyClient, task: str | None) -> Pair:
+async def _edit(client: ComfyClient, task: str | None, workflow: Path = DEMO) -> Pair:
     """The shipped workflow; with a task, on that family's first scene with the instruction that comes with it."""
-    graph = json.loads(DEMO.read_text(encoding="utf-8"))
+    graph = json.loads(workflow.read_text(encoding="utf-8"))
     by_type = {node["class_type"]: (number, node["inputs"]) for number, node in graph.items()}
     scene, prompt = by_type["ICEditDemoScene"], by_type["ICEditPrompt"]
     if task:

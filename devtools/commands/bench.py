@@ -17,6 +17,7 @@ BENCHMARKS = {
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
     "fuzz-adapters": "devtools/bench/fuzz_adapters.py",  # any file loads or is refused in words
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts
+    "multi-turn": "devtools.bench.multi_turn",  # what wears out over five edits of one picture
     "soak": "devtools.bench.soak",  # a server under many prompts, cancels and repeats
     "workflows": "devtools.workflows",  # writes workflows/ anew
     "locales": "devtools.locales",  # writes locales/en and the lists of the help pages, and says what is missing

@@ -9,25 +9,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..canvas import Link, Node, Workflow, api_json, canvas_json
+from ..api_form import api_json
+from ..canvas import canvas_json
+from ..graph import Link, Node, Workflow
 from ..server import object_info
 from .any_editor import any_editor_workflow
 from .early_filter import early_filter_workflow
 from .edit import edit_workflow
 from .judges import host_judge, person_judge, server_judge
 from .models import DEMO_LORA, MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
+from .multi_turn import multi_turn_workflow
 
-__all__ = ["MOE_LORA", "NORMAL_LORA", "definitions", "main", "node_ids", "render"]
+__all__ = ["MOE_LORA", "NORMAL_LORA", "definitions", "demo_turns", "main", "node_ids", "render"]
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTION = "make her hair dark green"
 DEMO_SCENE = {"seed": 1000021, "task": "recolour", "size": 256}
 DEMO_INSTRUCTION = "change the color of the red heart to yellow"
 HARD_SCENE = {"seed": 10086, "task": "swap", "size": 256}  # some seeds of the demo model fail on it
+REPAIR = "repair the hand, five natural fingers"
+RELIGHT = "relight the scene with warm evening light from the left"
+TURNS = (INSTRUCTION, "give her a red scarf", "change the background to a beach")
+TURNS_SCENE = {"seed": 1000050, "task": "recolour", "size": 256}
+DEMO_TURNS = ("color the green circle orange", "remove the pink square", "add a cyan triangle to the bottom left")
 
 
 def _note(name: str) -> str:
@@ -39,7 +47,9 @@ def _note(name: str) -> str:
 
 def definitions() -> dict[str, Workflow]:
     """File name -> workflow."""
-    return _edits() | _filters() | {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
+    return (
+        _edits() | _turns() | _filters() | {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
+    )
 
 
 def _demo() -> dict[str, Any]:
@@ -84,11 +94,38 @@ def _edits() -> dict[str, Workflow]:
         "icedit_flux_fill": _flux_edit(MOE_LORA, "flux_fill", "ICEdit/edit"),
         "icedit_normal_lora": _flux_edit(NORMAL_LORA, "normal_lora", "ICEdit/normal_lora"),
         "icedit_training_free": _flux_edit(None, "training_free", "ICEdit/training_free"),
+        "icedit_around_mask": _flux_edit(
+            MOE_LORA,
+            "around_mask",
+            "ICEdit/around_mask",
+            REPAIR,
+            restore={"feather": 8},
+            fit="around_mask",
+            mask=Link("image", 1),
+        ),
+        "icedit_whole_picture": _flux_edit(
+            MOE_LORA, "whole_picture", "ICEdit/whole_picture", RELIGHT, restore={"keep_unedited": "off"}
+        ),
     }
 
 
-def _flux_edit(lora: str | None, note: str, prefix: str) -> Workflow:
-    return edit_workflow(**_flux(lora), instruction=INSTRUCTION, note=_note(note), prefix=prefix)
+def _flux_edit(lora: str | None, note: str, prefix: str, words: str = INSTRUCTION, **settings: Any) -> Workflow:
+    return edit_workflow(**_flux(lora), instruction=words, note=_note(note), prefix=prefix, **settings)
+
+
+def _turns() -> dict[str, Workflow]:
+    note, prefix = _note("multi_turn"), "ICEdit/turns"
+    return {
+        "icedit_multi_turn": multi_turn_workflow(**_flux(), turns=TURNS, note=note, prefix=prefix),
+        "icedit_multi_turn_demo": demo_turns(DEMO_TURNS),
+    }
+
+
+def demo_turns(turns: Sequence[str]) -> Workflow:
+    """Edits of the demo's scene one after the other, by these words."""
+    scene = {"image": Node("ICEditDemoScene", TURNS_SCENE)}
+    note, prefix = _note("multi_turn_demo"), "ICEdit/demo_turns"
+    return multi_turn_workflow(**_demo() | scene, turns=turns, note=note, prefix=prefix)
 
 
 def _filters() -> dict[str, Workflow]:

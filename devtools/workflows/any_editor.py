@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..canvas import Column, Group, Link, Node, Workflow
+from ..graph import Column, Group, Link, Node, Workflow
 from .edit import AMBER, BLUE, GREEN, NARROW, PURPLE, models_column, note_node
 from .judges import Judge
 from .models import AE, CLIP_L, HUB, T5

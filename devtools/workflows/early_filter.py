@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..canvas import Column, Group, Link, Node, Workflow
-from .edit import AMBER, BLUE, GREEN, NARROW, PURPLE, edit_workflow, models_column
+from ..graph import Column, Group, Link, Node, Workflow
+from .edit import AMBER, BLUE, GREEN, NARROW, PURPLE, edit_workflow, models_column, with_inputs
 from .judges import Judge
 
 COUNT = 6  # the published number of candidates
@@ -49,7 +49,7 @@ def early_filter_workflow(
         "rank": _rank(instruction),
         "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, title="In order", height=330),
         "finish": Node("ICEditFinish", {"candidates": Link("candidates", 0), "ranking": Link("rank", 1)}),
-        "decode": _with(base["decode"], samples=Link("finish")),
+        "decode": with_inputs(base["decode"], samples=Link("finish")),
         "restore": base["restore"],
         "save": base["save"],
     }
@@ -75,10 +75,6 @@ def _rank(instruction: str | Link) -> Node:
         "both_orders": True,
     }
     return Node("ICEditRank", inputs)
-
-
-def _with(node: Node, **inputs: Any) -> Node:
-    return replace(node, inputs={**node.inputs, **inputs})
 
 
 def _columns(*names: Mapping[str, Node]) -> tuple[Column, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from ..canvas import Column, Group, Link, Node, Workflow
+from ..graph import Column, Group, Link, Node, Workflow
 
 NOISE_MASK = True  # the same successes on the demo and a smaller error outside the edit: benchmarks/demo_model.md
 NARROW, WIDE, NOTE = 270, 330, 400  # px of a column
@@ -24,22 +26,25 @@ def edit_workflow(
     seed: int,
     note: str,
     prefix: str,
+    restore: Mapping[str, Any] | None = None,
+    **diptych: Any,
 ) -> Workflow:
     """The edit itself: one graph for the demo model and for FLUX.1 Fill.
 
-    The sigmas are the published pipeline's: ModelSamplingFlux shifts by the diptych's own size.
+    Args:
+        restore, diptych: further inputs of ICEditRestore and ICEditDiptych.
     """
     nodes: dict[str, Node] = {
         **note_node(note),
         **loaders,
         "image": image,
-        "diptych": Node("ICEditDiptych", {"image": Link("image"), "width": width, "fit": "resize"}),
-        "prompt": Node("ICEditPrompt", {"clip": clip, "instruction": instruction}, title="What to change", height=370),
-        **prepared(vae),
-        **sampled(model, vae, steps=steps, seed=seed),
-        "restore": Node("ICEditRestore", {"images": Link("decode"), "layout": Link("diptych", 2)}),
+        **edit_nodes(
+            model, clip, vae, image=Link("image"), instruction=instruction, width=width, steps=steps, seed=seed
+        ),
         "save": Node("SaveImage", {"images": Link("restore"), "filename_prefix": prefix}, title="Edited", height=360),
     }
+    nodes["diptych"] = with_inputs(nodes["diptych"], **diptych)
+    nodes["restore"] = with_inputs(nodes["restore"], **(restore or {}))
     return Workflow(
         nodes,
         (
@@ -52,6 +57,27 @@ def edit_workflow(
     )
 
 
+def edit_nodes(
+    model: Link, clip: Link, vae: Link, *, image: Link, instruction: Any, width: Any, steps: Any, seed: Any
+) -> dict[str, Node]:
+    """From a picture to the edited picture, `restore`.
+
+    The sigmas are the published pipeline's: ModelSamplingFlux shifts by the diptych's own size.
+    """
+    words = {"clip": clip, "instruction": instruction}
+    return {
+        "diptych": Node("ICEditDiptych", {"image": image, "width": width, "fit": "resize"}),
+        "prompt": Node("ICEditPrompt", words, title="What to change", height=370),
+        **_prepared(vae),
+        **_sampled(model, vae, steps=steps, seed=seed),
+        "restore": Node("ICEditRestore", {"images": Link("decode"), "layout": Link("diptych", 2)}),
+    }
+
+
+def with_inputs(node: Node, **inputs: Any) -> Node:
+    return replace(node, inputs={**node.inputs, **inputs})
+
+
 def note_node(text: str) -> dict[str, Node]:
     return {"note": Node("MarkdownNote", title="Read me", height=360, text=text)}
 
@@ -62,7 +88,7 @@ def models_column(loaders: Iterable[str], *below: Group) -> Column:
     return Column(NOTE, groups)
 
 
-def prepared(vae: Link) -> dict[str, Node]:
+def _prepared(vae: Link) -> dict[str, Node]:
     """What FLUX Fill is conditioned on."""
     inputs = {
         "positive": Link("prompt"),
@@ -78,8 +104,8 @@ def prepared(vae: Link) -> dict[str, Node]:
     }
 
 
-def sampled(model: Link, vae: Link, *, steps: int, seed: int) -> dict[str, Node]:
-    """From the model to decoded diptychs, on the published pipeline's sigmas."""
+def _sampled(model: Link, vae: Link, *, steps: Any, seed: Any) -> dict[str, Node]:
+    """From the model to decoded diptychs."""
     inputs = {
         "model": Link("shift"),
         "positive": Link("condition", 0),

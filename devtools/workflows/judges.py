@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..canvas import Link, Node
+from ..graph import Link, Node
 from .models import HUB
 
 Judge = Callable[[], Mapping[str, Node]]

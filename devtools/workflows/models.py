@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..canvas import Link, Node
+from ..graph import Link, Node
 
 HUB = "https://huggingface.co"
 FILL = {

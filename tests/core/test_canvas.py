@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from devtools.arrange import HEADER, TITLE, Box, arrange, least_height
-from devtools.canvas import Column, Group, Node, Workflow
+from devtools.arrange import HEADER, TITLE, Place, arrange, least_height
+from devtools.graph import Column, Group, Node, Workflow
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
@@ -34,24 +34,24 @@ def canvas(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def frame(node: dict[str, Any]) -> Box:
+def frame(node: dict[str, Any]) -> Place:
     """A node with its title bar."""
     (x, y), (width, height) = node["pos"], node["size"]
-    return Box(x, y - TITLE, width, height + TITLE)
+    return Place(x, y - TITLE, width, height + TITLE)
 
 
-def overlap(a: Box, b: Box) -> bool:
+def overlap(a: Place, b: Place) -> bool:
     return a.x < b.x + b.width and b.x < a.x + a.width and a.y < b.y + b.height and b.y < a.y + a.height
 
 
-def inside(a: Box, b: Box) -> bool:
+def inside(a: Place, b: Place) -> bool:
     return b.x <= a.x and a.x + a.width <= b.x + b.width and b.y + 34 <= a.y and a.y + a.height <= b.y + b.height
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_nothing_overlaps_and_every_node_stands_in_a_named_group(name):
     graph = canvas(name)
-    groups = [(group["title"], Box(*group["bounding"])) for group in graph["groups"]]
+    groups = [(group["title"], Place(*group["bounding"])) for group in graph["groups"]]
     assert all(title.strip() for title, _ in groups)
     for (one, a), (other, b) in itertools.combinations(groups, 2):
         assert not overlap(a, b), (one, other)
@@ -72,7 +72,7 @@ def test_links_go_from_left_to_right_or_down(name):
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_whole_workflow_is_readable_on_one_screen(name):
-    boxes = [Box(*group["bounding"]) for group in canvas(name)["groups"]]
+    boxes = [Place(*group["bounding"]) for group in canvas(name)["groups"]]
     width = max(box.x + box.width for box in boxes) - min(box.x for box in boxes)
     height = max(box.y + box.height for box in boxes) - min(box.y for box in boxes)
     assert FITTED * min(SCREEN[0] / width, SCREEN[1] / height) > READABLE

@@ -148,6 +148,7 @@ FLUX_EDITS = {
     "icedit_flux_fill": "6 routed layers of 4 experts",
     "icedit_normal_lora": "plain layers, rank 4",
     "icedit_training_free": None,
+    "icedit_whole_picture": "6 routed layers of 4 experts",
 }
 
 
@@ -166,6 +167,26 @@ async def test_flux_workflow_validates_unchanged_and_runs_on_small_text_encoders
     said = [result.text(number) for number in adapters]
     assert len(said) == (FLUX_EDITS[name] is not None)
     assert all(FLUX_EDITS[name] in text for text in said)
+
+
+async def test_around_a_mask_only_the_masked_part_changes(client, published_files):
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 128, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    pixels[40:60, 50:70, 3] = 0  # as the mask editor saves it: transparent where painted
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    masked = await client.upload_image(buffer.getvalue(), "masked.png", overwrite=True)
+    graph = graphs.changed(graphs.shipped("icedit_around_mask"), "LoadImage", image=masked.widget)
+    await client.cancel(await client.queue(graph))
+    graph = graphs.changed(graphs.changed(graph, "KSampler", steps=2), "ICEditDiptych", width=64)
+    graph["demo"] = {"class_type": "ICEditDemoModel", "inputs": {}}
+    graph[graphs.find(graph, "ICEditPrompt")]["inputs"]["clip"] = ["demo", 1]
+    result = await client.run(graph, timeout=120)
+    assert "64x64 px of it -> panel 64x64 px" in result.text(graphs.find(graph, "ICEditDiptych"))
+    apart = ((await graphs.picture(client, result)) != pixels[..., :3]).any(-1)
+    assert apart[40:60, 50:70].mean() > 0.9
+    apart[40 - 8 : 60 + 8, 50 - 8 : 70 + 8] = False  # the feather of 8 px
+    assert not apart.any()
 
 
 def small_picture():

@@ -1,0 +1,81 @@
+"""Several edits of one picture, one after the other: each turn is a box that keeps what it did not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..graph import Box, Column, Group, Link, Node, Workflow, port
+from .edit import AMBER, BLUE, GREEN, GREY, NARROW, PURPLE, SLATE, edit_nodes, note_node
+
+SIDE = 300  # px of a column
+
+
+def turn_box() -> Box:
+    """One edit with the models handed in, so that every turn shares them."""
+    nodes = edit_nodes(
+        port("model"),
+        port("clip"),
+        port("vae"),
+        image=port("image"),
+        instruction=port("instruction"),
+        width=port("width"),
+        steps=port("steps"),
+        seed=port("seed"),
+    )
+    columns = (
+        Column(NARROW, (Group("Side by side", AMBER, ("diptych", "prompt")),)),
+        Column(NARROW, (Group("Prepare", BLUE, ("negative", "condition", "size", "shift")),)),
+        Column(NARROW, (Group("Sample", PURPLE, ("sample", "decode")),)),
+        Column(NARROW, (Group("Result", GREEN, ("restore",)),)),
+    )
+    return Box(
+        "ICEdit Turn",
+        Workflow(nodes, columns, first=101),
+        ("image", "model", "clip", "vae", "instruction", "seed", "steps", "width"),
+        {"image": Link("restore", 0), "change": Link("restore", 1)},
+        "One edit by instruction, with models from outside. Pixels that it did not edit stay as they were, to the bit.",
+        "ICEdit",
+    )
+
+
+def multi_turn_workflow(
+    loaders: dict[str, Node],
+    model: Link,
+    clip: Link,
+    vae: Link,
+    *,
+    image: Node,
+    turns: Sequence[str],
+    width: int,
+    steps: int,
+    seed: int,
+    note: str,
+    prefix: str,
+) -> Workflow:
+    """A chain of edits, each with its own words, and every picture on the way shown."""
+    box = turn_box()
+    nodes: dict[str, Node] = {**note_node(note), **loaders, "image": image}
+    columns = [
+        Column(400, (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders)))),
+        Column(NARROW, (Group("2 Your picture", BLUE, ("image",)),)),
+    ]
+    shared: dict[str, Any] = {"model": model, "clip": clip, "vae": vae, "seed": seed, "steps": steps, "width": width}
+    before = Link("image")
+    for number, words in enumerate(turns, 1):
+        turn, show = f"turn{number}", f"show{number}"
+        title = f"Turn {number}"
+        nodes[turn] = Node(box.name, {**shared, "image": before, "instruction": words}, title=title, height=340)
+        last = number == len(turns)
+        nodes[show] = _shown(Link(turn), prefix if last else None, number)
+        columns.append(
+            Column(SIDE, (Group(f"{number + 2} {title}", (AMBER, PURPLE, GREEN)[number % 3], (turn, show)),))
+        )
+        before = Link(turn)
+    return Workflow(nodes, tuple(columns), {box.name: box})
+
+
+def _shown(picture: Link, prefix: str | None, number: int) -> Node:
+    if prefix is None:
+        return Node("PreviewImage", {"images": picture}, title=f"After turn {number}", height=330)
+    return Node("SaveImage", {"images": picture, "filename_prefix": prefix}, title="After the last turn", height=330)
