@@ -9,6 +9,7 @@ MODULES = (
     "restore",
     "prompt",
     "lora",
+    "expert_map",
     "demo_model",
     "demo_scene",
     "candidates",

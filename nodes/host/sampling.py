@@ -57,7 +57,7 @@ def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> 
         ValueError: steps or counts that cannot be.
     """
     check_steps(recipe.steps, early, count)
-    image = _image(recipe)
+    image = image_of(recipe)
     group = batch if len(image) == 1 and recipe.sampler in SEEDLESS else 1
     all_seeds = seeds(seed, count)
     show = _Grid(recipe.model, count, early)
@@ -65,7 +65,7 @@ def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> 
     previews: list[Tensor] = []
     for start in range(0, count, group):
         chosen = all_seeds[start : start + group]
-        noise = torch.cat([_noise(recipe, image, one) for one in chosen])
+        noise = torch.cat([noise_of(recipe, image, one) for one in chosen])
         part = _Steps(stop=early)
         images = image.repeat(len(chosen), *[1] * (image.ndim - 1))
         _run(recipe, noise, images, part, chosen[0], show.at(start, len(image)))
@@ -83,7 +83,7 @@ def advance(candidates: Candidates, kept: tuple[int, ...], early: int) -> Candid
     Raises:
         ValueError: several images, an index out of range, or steps that lie behind or beyond.
     """
-    recipe, image = candidates.recipe, _image(candidates.recipe)
+    recipe, image = candidates.recipe, image_of(candidates.recipe)
     if len(image) != 1:
         raise ValueError(
             f"ICEdit Keep Best: the latent holds {len(image)} images, each with an order of its own, but one is "
@@ -102,7 +102,7 @@ def advance(candidates: Candidates, kept: tuple[int, ...], early: int) -> Candid
     for place, index in enumerate(kept):
         seed = candidates.seeds[index]
         part = _Steps(start, early, candidates.states[index] if start else None)
-        _run(recipe, _noise(recipe, image, seed), image, part, seed, show.at(place, 1))
+        _run(recipe, noise_of(recipe, image, seed), image, part, seed, show.at(place, 1))
         states.append(part.state.cpu())
         previews.append(recipe.model.model.process_latent_out(show.last).cpu().float())
     taken = tuple(candidates.seeds[index] for index in kept)
@@ -121,7 +121,7 @@ def finish(candidates: Candidates, choice: tuple[int, ...], restart: bool = Fals
     Raises:
         ValueError: an index out of range, or not one per image.
     """
-    recipe, image = candidates.recipe, _image(candidates.recipe)
+    recipe, image = candidates.recipe, image_of(candidates.recipe)
     _check_choice(choice, len(image), len(candidates.seeds))
     anew = restart or recipe.sampler not in SEAMLESS
     # One run can hold several winners only if the seed is nothing but its noise.
@@ -130,7 +130,7 @@ def finish(candidates: Candidates, choice: tuple[int, ...], restart: bool = Fals
     callback = latent_preview.prepare_callback(recipe.model, recipe.steps)
     done = {}
     for indices in rounds:
-        noises = [_noise(recipe, image, candidates.seeds[index])[row] for row, index in enumerate(indices)]
+        noises = [noise_of(recipe, image, candidates.seeds[index])[row] for row, index in enumerate(indices)]
         state = torch.stack([candidates.states[index][row] for row, index in enumerate(indices)])
         part = _Steps() if anew else _Steps(candidates.early, state=state)
         result = _run(recipe, torch.stack(noises), image, part, candidates.seeds[indices[0]], callback)
@@ -157,7 +157,7 @@ def _check_choice(choice: tuple[int, ...], images: int, count: int) -> None:
         )
 
 
-def _image(recipe: Recipe) -> Tensor:
+def image_of(recipe: Recipe) -> Tensor:
     latent = recipe.latent
     return comfy.sample.fix_empty_latent_channels(
         recipe.model,
@@ -167,7 +167,7 @@ def _image(recipe: Recipe) -> Tensor:
     )
 
 
-def _noise(recipe: Recipe, image: Tensor, seed: int) -> Tensor:
+def noise_of(recipe: Recipe, image: Tensor, seed: int) -> Tensor:
     return comfy.sample.prepare_noise(image, seed, recipe.latent.get("batch_index"))
 
 

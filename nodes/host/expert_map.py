@@ -1,0 +1,120 @@
+"""One model call in which the routers are watched."""
+
+from typing import Any, NamedTuple
+
+import comfy.sample
+import comfy.samplers
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...icedit_core.adapters.watch import watched
+from ...icedit_core.expert_map import WHO, Adapter, Layer
+from . import sampling
+from .adapters import routings
+
+
+class Seen(NamedTuple):
+    """adapters: for each image of the latent; repainted: (B or 1, h, w) bool of tokens, None where nobody says."""
+
+    adapters: list[list[Adapter]]
+    repainted: Tensor | None
+
+
+class _Tokens(NamedTuple):
+    """How many tokens the model had in its call: of the image with what is put beside it, of the text."""
+
+    image: int
+    text: int
+
+
+def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Seen:
+    """Call the model once, as a sampler does at `sigma`, and keep what its routers decide.
+
+    Args:
+        model: the host's MODEL with an adapter that has experts.
+        latent: what is noised to `sigma`, as a KSampler takes it; its mask counts.
+        sigma: the sampler's noise level.
+    Raises:
+        ValueError: no adapter with experts, or the model is no FLUX.
+    """
+    found = routings(model)
+    if not found:
+        raise ValueError(
+            f"{WHO}: this model has no adapter with experts, but one is needed. Load a MoE-LoRA with ICEdit Load LoRA, "
+            "at a strength other than 0."
+        )
+    recipe = sampling.Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
+    image = sampling.image_of(recipe)
+    calls: list[_Tokens] = []
+
+    def count(streams: dict[str, Any]) -> dict[str, Any]:
+        calls.append(_Tokens(streams["img"].shape[1], streams["txt"].shape[1]))
+        return streams
+
+    recipe.model.set_model_patch(count, "post_input")
+    layers = [layer for _, modules in found for several in modules.values() for layer in several]
+    with watched(layers) as seen:
+        _call(recipe, image, sigma, seed)
+    patch = getattr(model.model.diffusion_model, "patch_size", 2)
+    grid = tuple(-(-side // patch) for side in image.shape[-2:])
+    if not calls:
+        raise ValueError(f"{WHO}: {type(model.model).__name__} does not say where its image tokens are. Use FLUX.")
+    per_image = [
+        [Adapter(name, _layers(modules, seen, calls[0], grid, index)) for name, modules in found]
+        for index in range(len(image))
+    ]
+    return Seen(per_image, _repainted(positive, latent, grid))
+
+
+def _call(recipe: sampling.Recipe, image: Tensor, sigma: float, seed: int) -> None:
+    """The host's sampling with a sampler that asks the model once."""
+
+    def once(model, x, sigmas, extra_args, callback=None, disable=None):
+        return model(x, sigmas[0] * x.new_ones([len(x)]), **extra_args)
+
+    comfy.sample.sample_custom(
+        recipe.model,
+        sampling.noise_of(recipe, image, seed),
+        recipe.cfg,
+        comfy.samplers.KSAMPLER(once),
+        torch.tensor([sigma, 0.0]),
+        recipe.positive,
+        recipe.negative,
+        image,
+        noise_mask=recipe.latent.get("noise_mask"),
+        disable_pbar=True,
+        seed=seed,
+    )
+
+
+def _layers(modules, seen, tokens: _Tokens, grid: tuple[int, int], index: int) -> tuple[Layer, ...]:
+    """The maps of one adapter for one image; layers that see no image tokens have none."""
+    layers = []
+    for module, several in modules.items():
+        for layer in several:
+            gates = seen[layer][0]
+            first = _first_image_token(module, gates, tokens)
+            if first is not None:
+                part = gates[index, first : first + grid[0] * grid[1]]
+                layers.append(Layer(module, part.unflatten(0, grid)))
+    return tuple(layers)
+
+
+def _first_image_token(module: str, gates: Tensor, tokens: _Tokens) -> int | None:
+    """Where a layer's tokens begin to be the image's. FLUX's single blocks have the text's before them."""
+    length = gates.shape[1] if gates.ndim == 3 else 0
+    if length == tokens.image + tokens.text:
+        return tokens.text
+    return 0 if length == tokens.image and ".txt_" not in module else None
+
+
+def _repainted(positive, latent: dict[str, Any], grid: tuple[int, int]) -> Tensor | None:
+    """Which tokens hold anything that is repainted: by the latent's mask, else by the conditioning's."""
+    mask = latent.get("noise_mask")
+    if mask is None:
+        mask = positive[0][1].get("concat_mask")
+    if mask is None:
+        return None
+    planes = mask.reshape(-1, 1, *mask.shape[-2:]).float().cpu()
+    return F.adaptive_max_pool2d(planes, grid)[:, 0] > 0
