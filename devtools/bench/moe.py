@@ -1,10 +1,10 @@
 """What the routed layers cost: base, merged LoRA, LoRA unmerged by peft, ours, and a loop over the experts.
 
-    python dev.py bench moe [--quick] [--seconds 450] [--rounds 5] [--anew] [--page-only]
+    python dev.py bench moe [--quick] [--part step|layers] [--seconds 450] [--rounds 7] [--anew] [--page-only]
 
 Two parts: the Linears of one double and one single FLUX block, over widths, tokens and dtypes; and a whole step of a
 FLUX Fill of full width with few blocks in the real host. All ways run by turns in one process. A run goes on where
-the last one stopped; --seconds ends it early. It uses the GPU if there is one.
+the last one stopped; --seconds keeps it from beginning another case. It uses the GPU if there is one.
 Writes moe.json and moe.md.
 """
 
@@ -28,7 +28,12 @@ from devtools.bench.moe_layers import Case  # noqa: E402
 OUT = ROOT / "benchmarks" / "moe.json"
 DTYPES = (torch.float32, torch.bfloat16)
 WIDTHS, TOKENS = (1024, 1536, 2048, 3072), (512, 1280, 2560, 8192)
-STEPS = [(3072, dtype) for dtype in DTYPES]
+STEPS = {  # stored, computed; on a CPU the host computes in float32 unless it is told otherwise
+    "float32": (torch.float32, torch.float32),
+    "bfloat16": (torch.bfloat16, torch.float32),
+    "bfloat16, computed": (torch.bfloat16, torch.bfloat16),
+}
+LONG = 1e12  # operations; a case that takes that many gets the fewest rounds
 
 
 def cases(quick: bool) -> list[Case]:
@@ -36,7 +41,7 @@ def cases(quick: bool) -> list[Case]:
     if quick:
         return [Case(1024, 512, dtype) for dtype in DTYPES]
     every = [Case(width, tokens, dtype) for width in WIDTHS for tokens in TOKENS for dtype in DTYPES]
-    return sorted(every, key=lambda case: case.width**2 * case.tokens * (1 if case.dtype == torch.float32 else 0.1))
+    return sorted(every, key=lambda case: case.flops * (1 if case.dtype == torch.float32 else 0.2))
 
 
 @torch.no_grad()
@@ -44,8 +49,9 @@ def measure_layers(case: Case, rounds: int, device: torch.device) -> dict:
     start = time.perf_counter()
     blocks = moe_layers.BlockSet(case, device)
     ways = blocks.ways()
-    seconds = moe_timing.side_by_side(ways, rounds, device)
     peaks = {name: moe_timing.peak_mib(way, device) for name, way in ways.items()}
+    with moe_timing.memory_kept():
+        seconds = moe_timing.side_by_side(ways, rounds, device)
     rows = {
         name: moe_timing.summary(taken, seconds["base"]) | {"peak_mib": peaks[name]} for name, taken in seconds.items()
     }
@@ -55,6 +61,7 @@ def measure_layers(case: Case, rounds: int, device: torch.device) -> dict:
         "dtype": case.key.rsplit("/", 1)[1],
         "rounds": rounds,
         "adapter_mib": round(blocks.adapter_mib(), 1),
+        "load_ms": blocks.load_ms,
         "ways": rows,
         "machine": moe_timing.machine(device),
         "took_seconds": round(time.perf_counter() - start, 1),
@@ -64,8 +71,9 @@ def measure_layers(case: Case, rounds: int, device: torch.device) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench moe", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the smallest case alone and a narrow step; nothing kept")
+    parser.add_argument("--part", choices=("step", "layers"), help="this part alone")
     parser.add_argument("--seconds", type=float, default=450)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7, help="of a step and of a small case; large ones have 3")
     parser.add_argument("--anew", action="store_true", help="forget the figures of earlier runs")
     parser.add_argument("--page-only", action="store_true", help="write the page from the figures at hand")
     options = parser.parse_args()
@@ -74,8 +82,9 @@ def main() -> None:
     kept = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() and not (options.anew or options.quick) else {}
     results = {"layers": {}, "step": {}} | kept
 
-    def time_left() -> bool:
-        return not options.page_only and time.monotonic() - start < options.seconds
+    def wanted(part: str, key: str) -> bool:
+        chosen = options.part in (None, part) and key not in results[part]
+        return chosen and not options.page_only and time.monotonic() - start < options.seconds
 
     def keep(part: str, key: str, figures: dict) -> None:
         results[part][key] = figures
@@ -84,13 +93,12 @@ def main() -> None:
             OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         gc.collect()
 
-    for width, dtype in [(512, dtype) for dtype in DTYPES] if options.quick else STEPS:
-        key = f"{width}/{str(dtype).removeprefix('torch.')}"
-        if key not in results["step"] and time_left():
-            keep("step", key, moe_step.measure(width, dtype, options.rounds))
+    for key, (stored, computed) in STEPS.items():
+        if wanted("step", key):
+            keep("step", key, moe_step.measure(512 if options.quick else 3072, stored, computed, options.rounds))
     for case in cases(options.quick):
-        if case.key not in results["layers"] and time_left():
-            keep("layers", case.key, measure_layers(case, options.rounds, device))
+        if wanted("layers", case.key):
+            keep("layers", case.key, measure_layers(case, 3 if case.flops > LONG else options.rounds, device))
     if not options.quick:
         OUT.with_suffix(".md").write_text(moe_page.page(results), encoding="utf-8")
 

@@ -1,7 +1,9 @@
-"""The Linears of one double and one single FLUX block, with the published adapter put on in five ways."""
+"""The Linears of one double and one single FLUX block, with the published adapter put on in several ways."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +40,18 @@ class Case:
     def key(self) -> str:
         return f"{self.width}/{self.tokens}/{str(self.dtype).removeprefix('torch.')}"
 
+    @property
+    def flops(self) -> float:
+        """Of the base's layers that see all tokens."""
+        each = sum(wide * out for name, (wide, out, _) in LAYERS.items() if name not in ONE_TOKEN)
+        return 2.0 * self.tokens * self.width**2 * each
+
 
 class BlockSet:
     """Random weights and inputs of one case, and the ways to run them.
 
-    `merged` and `peft` have a plain LoRA of the same rank on every layer, also where the others have experts.
+    `merged` and `peft` have a plain LoRA of the same rank on every layer, also where `ours` and `loop` have experts,
+    and none of theirs is merged; all four read the same layers' weights.
     """
 
     def __init__(self, case: Case, device: torch.device):
@@ -51,11 +60,17 @@ class BlockSet:
         def random(*shape: int, scale: float = 1.0) -> Tensor:
             return (torch.randn(shape, generator=draw) * scale).to(device, case.dtype)
 
-        width = case.width
-        self.base, self.inputs, self.routed, self.ours = nn.ModuleDict(), {}, {}, {}
+        def pair(wide: int, out: int) -> LowRank:
+            return LowRank(random(RANK, wide, scale=wide**-0.5), random(out, RANK, scale=0.05))
+
+        self.case, self.device = case, device
+        self.base = nn.ModuleDict()
+        self.inputs: dict[str, Tensor] = {}
+        self.plain: dict[str, LowRank] = {}
+        self.routed: dict[str, Routed] = {}
         shared: dict[int, Tensor] = {}
         for name, (ins, outs, has_experts) in LAYERS.items():
-            wide, out = ins * width, outs * width
+            wide, out = ins * case.width, outs * case.width
             linear = nn.Linear(wide, out, device="meta", dtype=case.dtype)
             linear.weight = nn.Parameter(random(out, wide, scale=wide**-0.5), requires_grad=False)
             linear.bias = nn.Parameter(random(out), requires_grad=False)
@@ -64,46 +79,80 @@ class BlockSet:
                 self.inputs[name] = random(1, wide)
             else:
                 self.inputs[name] = shared.setdefault(wide, random(1, case.tokens, wide))
+            if name not in WITHOUT_LORA:
+                self.plain[name] = pair(wide, out)
             if has_experts:
-                pairs = tuple(
-                    LowRank(random(RANK, wide, scale=wide**-0.5), random(out, RANK, scale=0.05)) for _ in range(EXPERTS)
-                )
-                self.routed[name] = Routed(random(EXPERTS, wide, scale=wide**-0.5), pairs)
-                self.ours[name] = MoELoRA(self.routed[name], TOP_K, case.dtype).to(device)
-        self.merged = {name: layer.weight.clone() for name, layer in self.base.items()}
-        self.unmerged = _by_peft(nn.ModuleDict(dict(self.base.items())), case.dtype)
+                experts = tuple(pair(wide, out) for _ in range(EXPERTS))
+                self.routed[name] = Routed(random(EXPERTS, wide, scale=wide**-0.5), experts)
+        self.load_ms: dict[str, float] = {}
+        self.merged = self._loaded("merged", self._merge)
+        self.ours = self._loaded("ours", self._fuse)
+        self.unmerged = self._loaded("peft", self._by_peft)
+
+    def _loaded(self, way: str, load: Callable):
+        """What a way makes of the adapter's matrices before its first step, and how long that takes."""
+        start = time.perf_counter()
+        result = load()
+        self.load_ms[way] = round(1000 * (time.perf_counter() - start), 1)
+        return result
+
+    def _merge(self) -> dict[str, Tensor]:
+        return {
+            name: torch.addmm(layer.weight, self.plain[name].up, self.plain[name].down)
+            if name in self.plain
+            else layer.weight
+            for name, layer in self.base.items()
+        }
+
+    def _fuse(self) -> dict[str, MoELoRA]:
+        return {name: MoELoRA(routed, TOP_K, self.case.dtype) for name, routed in self.routed.items()}
+
+    def _by_peft(self) -> nn.Module | None:
+        """A plain LoRA beside every layer; None where peft is not installed."""
+        try:
+            from peft import LoraConfig, inject_adapter_in_model
+        except ImportError:
+            return None
+        config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=list(self.plain), init_lora_weights=False)
+        layers = inject_adapter_in_model(config, nn.ModuleDict(dict(self.base.items()))).to(self.case.dtype)
+        for name, pair in self.plain.items():
+            layers[name].lora_A["default"].weight.data.copy_(pair.down)
+            layers[name].lora_B["default"].weight.data.copy_(pair.up)
+        return layers
 
     def adapter_mib(self) -> float:
         return sum(p.numel() * p.element_size() for layer in self.ours.values() for p in layer.parameters()) / 2**20
 
-    def ways(self):
-        def run(layer_of):
+    def ways(self) -> dict[str, Callable[[], None]]:
+        def run(layer):
             def way():
                 for name, x in self.inputs.items():
-                    layer_of(name, x)
+                    layer(name, x)
 
             return way
 
+        return {name: run(layer) for name, layer in self.layers().items()}
+
+    def layers(self) -> dict[str, Callable[[str, Tensor], Tensor]]:
+        """Way -> (layer's name, its input) -> its output."""
         ways = {
-            "base": run(lambda name, x: self.base[name](x)),
-            "merged": run(self._plain),
-            "ours": run(self._ours),
-            "loop": run(self._loop),
+            "base": lambda name, x: self.base[name](x),
+            "merged": lambda name, x: F.linear(x, self.merged[name], self.base[name].bias),
+            "ours": self._ours,
+            "loop": self._loop,
+            "moved": self._moved,
         }
         if self.unmerged is not None:
-            ways["peft"] = run(lambda name, x: self.unmerged[name](x))
+            ways["peft"] = lambda name, x: self.unmerged[name](x)
         return ways
 
-    def _plain(self, name: str, x: Tensor) -> Tensor:
-        return F.linear(x, self.merged[name], self.base[name].bias)
-
     def _ours(self, name: str, x: Tensor) -> Tensor:
-        y = self._plain(name, x)
+        y = self.base[name](x)
         return self.ours[name].add_to(y, x) if name in self.ours else y
 
     def _loop(self, name: str, x: Tensor) -> Tensor:
         """y = base(x) + sum_i gates_i * (alpha / r) * B_i (A_i x), expert by expert, as the paper writes it."""
-        y = self._plain(name, x)
+        y = self.base[name](x)
         if name not in self.routed:
             return y
         routed = self.routed[name]
@@ -114,13 +163,15 @@ class BlockSet:
             y = y + gates[..., i : i + 1] * expert.scale * F.linear(F.linear(x, expert.down), expert.up)
         return y
 
-
-def _by_peft(layers: nn.ModuleDict, dtype: torch.dtype) -> nn.Module | None:
-    """A plain LoRA beside every layer; None where peft is not installed."""
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        return None
-    targets = [name for name in LAYERS if name not in WITHOUT_LORA]
-    config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=targets, init_lora_weights=False)
-    return inject_adapter_in_model(config, layers).to(dtype)
+    def _moved(self, name: str, x: Tensor) -> Tensor:
+        """Each token through its own expert only, the tokens of one expert side by side; for one expert per token."""
+        y = self.base[name](x)
+        if name not in self.routed:
+            return y
+        routed, tokens, flat = self.routed[name], x.flatten(0, -2), y.view(-1, y.shape[-1])
+        expert_of = F.linear(tokens, routed.router).argmax(dim=-1)
+        for i, expert in enumerate(routed.experts):
+            index = (expert_of == i).nonzero().squeeze(-1)
+            hidden = F.linear(tokens.index_select(0, index), expert.down) * expert.scale
+            flat.index_add_(0, index, F.linear(hidden, expert.up))
+        return y

@@ -2,62 +2,117 @@
 
 from __future__ import annotations
 
+from .moe_layers import EXPERTS, RANK
+
 WAYS = {
     "base": "base",
     "merged": "LoRA, merged",
     "peft": "LoRA by peft, not merged",
     "ours": "ours",
     "loop": "loop over experts",
+    "moved": "tokens moved to their expert",
 }
-MIB = 64  # what working memory may cost
+PARTS = {
+    "base": "base",
+    "again": "base once more: the noise",
+    "plain": "plain LoRA part alone, merged by the host",
+    "experts": "experts alone",
+    "ours": "ours: both",
+}
 
 
 def line(figures: dict) -> str:
     """One line for the terminal."""
-    if "ways" in figures:
-        parts = [f"{name} {row['median_ms']} ms ({_over(row)})" for name, row in figures["ways"].items()]
-        return ", ".join(parts)
-    ours = figures["ours"]
-    return f"base {figures['base']['median_ms']} ms, ours {ours['median_ms']} ms ({_over(ours)})"
+    return ", ".join(f"{name} {row['median_ms']} ms ({_over(row)})" for name, row in figures["ways"].items())
 
 
 def page(results: dict) -> str:
-    lines = ["# What the routed layers cost", "", *_how(), *_step(results["step"]), *_layers(results["layers"])]
-    return "\n".join(lines) + "\n"
+    lines = ["# What the routed layers cost", "", *_how(), *_floor(), *_steps(results["step"])]
+    return "\n".join([*lines, *_layers(results["layers"])]) + "\n"
 
 
 def _how() -> list[str]:
     return [
         "`python dev.py bench moe` goes on where it stopped; `--anew` starts again. All ways run by turns in one",
-        "process; a figure is the median over the rounds of a way's time over the base's in the same round, and in",
-        "brackets the middle half of the rounds, then the same of the processor's time, which other programs disturb",
-        "less; the machine's load is beside it. Rank 32, 4 experts, 1 per token.",
+        "process, in another order each round. A percentage is the median over the rounds of a way's time over the",
+        "base's in the same round, in brackets the middle half of the rounds. *Work* is the processor's time, which",
+        "other programs disturb less than the clock's; the machine's load is beside it.",
+        f"Rank {RANK}, {EXPERTS} experts, 1 per token.",
         "",
     ]
 
 
-def _step(step: dict) -> list[str]:
+def _floor() -> list[str]:
+    """What the arithmetic alone costs: multiplications per token, in widths."""
+    width, tokens, image = 3072, 2560, 2048
+    block = 12 * width + 2 * tokens
+    inner, outer = EXPERTS * (1 + RANK), EXPERTS * RANK
+    single, double = 5 * inner + outer, (4 * inner + outer) * image / tokens
+    all_experts = 100 * (2 * single + double) / (3 * block)
+    chosen = EXPERTS + RANK
+    one_expert = 100 * (2 * (5 * chosen + RANK) + (4 * chosen + RANK) * image / tokens) / (3 * block)
+    return [
+        "## The least it can cost",
+        "",
+        f"At width {width} and {tokens:,} tokens a block's products and attention take {block:,} x width",
+        f"multiplications per token, the experts of a single block {single} x width, those of a double one",
+        f"{double:.0f} x width (its text tokens have none): **{all_experts:.2f} % of a step** with one double block to",
+        f"two single ones, as in FLUX. The chosen expert alone would be {one_expert:.2f} %, but its tokens must be",
+        "moved together first, which needs their number on the host or a graph break; *tokens moved to their expert*",
+        "below does that.",
+        "",
+    ]
+
+
+def _steps(steps: dict) -> list[str]:
     lines = ["## A whole step", ""]
-    if not step:
+    if not steps:
         return [*lines, "Not run.", ""]
-    first = next(iter(step.values()))
+    first = next(iter(steps.values()))
     lines += [
-        f"FLUX Fill with random weights, {first['blocks'][0]} double and {first['blocks'][1]} single blocks, "
-        f"{first['tokens']:,} tokens, in the real host; the adapter has",
-        "experts and LoRA on every published layer. The host merges the plain part. Peak: what a step takes at most",
-        "above what was resident at its start.",
+        f"FLUX Fill with random weights, width {first['width']}, {first['blocks'][0]} double and {first['blocks'][1]} "
+        f"single blocks, {first['tokens']:,} tokens, in the real host; the adapter has",
+        "experts and LoRA on every published layer.",
         "",
-        "| width, dtype | base | ours | over base | peak, base | peak, ours | experts | read + attach | machine |",
-        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for key, row in step.items():
-        ours, load = row["ours"], row["load_seconds"]
+    for row in steps.values():
+        lines += _step(row)
+    return lines
+
+
+def _step(row: dict) -> list[str]:
+    load, first, base = row["load_seconds"], row["loose"], row["loose"]["base"]
+    lines = [
+        f"### Stored in {row['stored']}, computed in {row['computed']}",
+        "",
+        f"{row['rounds']} rounds, {_machine(row['machine'])}.",
+        "",
+        "| | a step | over base, clock | over base, work | held above base | peak of a step above that |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, way in row["ways"].items():
+        known = None not in (first[name]["resident_mib"], base["resident_mib"])
+        held = first[name]["resident_mib"] - base["resident_mib"] if known else None
         lines.append(
-            f"| {key.replace('/', ', ')} | {row['base']['median_ms']:.0f} ms | {ours['median_ms']:.0f} ms "
-            f"| {_over(ours)} | {_mib(row['peak_mib']['base'])} | {_mib(row['peak_mib']['ours'])} "
-            f"| {_mib(row['experts_mib'])} | {load['read']:.2f} + {load['attach']:.2f} s | {_machine(row['machine'])} |"
+            f"| {PARTS[name]} | {way['median_ms'] / 1000:.2f} s | {_percent(way, 'clock')} | {_percent(way, 'work')} "
+            f"| {_mib(held)} | {_mib(first[name]['peak_mib'])} |"
         )
-    return [*lines, ""]
+    loose = [
+        f"{name} {one['faults'] / 1e6:.2f} M ({100 * (one['work_ms'] / base['work_ms'] - 1):+.1f} %)"
+        for name, one in first.items()
+    ]
+    return [
+        *lines,
+        "",
+        f"The file is {row['file_mib']} MiB in bf16, its experts {row['experts_mib']} MiB as they are held. Reading it "
+        f"took {load['read']:.2f} s, attaching {load['attach']:.2f} s,",
+        f"the host's loading and merging {first['ours']['host_loads_seconds']:.1f} s (base: "
+        f"{base['host_loads_seconds']:.1f} s).",
+        "",
+        f"With the system's allocator as it comes, page faults of one step and its work over the "
+        f"base's: {', '.join(loose)}.",
+        "",
+    ]
 
 
 def _layers(layers: dict) -> list[str]:
@@ -65,32 +120,48 @@ def _layers(layers: dict) -> list[str]:
     if not layers:
         return [*lines, "Not run.", ""]
     lines += [
-        "Merged and by peft, a plain LoRA stands where ours and the loop have experts. The loop is the published",
-        "equation, expert by expert. Peak as above, ours less base's.",
+        "Merged and by peft, a plain LoRA of the same rank stands where ours and the loop have experts. The loop is",
+        "the published equation, expert by expert. Percentages are of work. Peak: what a way takes above its start,",
+        "less the base's. Load: from the file's matrices to the first step.",
         "",
-        "| width | tokens | dtype | base | " + " | ".join(list(WAYS.values())[1:]) + " | peak over base | machine |",
-        "|---|---|---|---|" + "---|" * (len(WAYS) + 1),
+        "| width | tokens | dtype | base | " + " | ".join(list(WAYS.values())[1:]) + " | peak: peft, ours, loop (MiB) "
+        "| load: merged, peft, ours | machine |",
+        "|---|---|---|---|" + "---|" * (len(WAYS) + 2),
     ]
     rows = sorted(layers.values(), key=lambda row: (row["dtype"], row["width"], row["tokens"]))
     for row in rows:
         ways = row["ways"]
-        cells = [_over(ways[name]) if name in ways else "not run" for name in list(WAYS)[1:]]
-        peaks = ways["ours"]["peak_mib"], ways["base"]["peak_mib"]
-        more = "not known" if None in peaks else f"{peaks[0] - peaks[1]:+.1f} MiB"
+        cells = [_percent(ways[name], "work") if name in ways else "not run" for name in list(WAYS)[1:]]
         lines.append(
-            f"| {row['width']} | {row['tokens']} | {row['dtype']} | {ways['base']['median_ms']:.1f} ms | "
-            f"{' | '.join(cells)} | {more} | {_machine(row['machine'])} |"
+            f"| {row['width']} | {row['tokens']} | {row['dtype']} | {ways['base']['median_ms']:.1f} ms "
+            f"| {' | '.join(cells)} | {_peaks(ways)} | {_loads(row['load_ms'])} | {_machine(row['machine'])} |"
         )
     slower = [
-        row for row in rows if row["ways"]["ours"]["over_base_percent"] > row["ways"]["loop"]["over_base_percent"]
+        row
+        for row in rows
+        if row["ways"]["ours"]["work_over_base_percent"] > row["ways"]["loop"]["work_over_base_percent"]
     ]
     lines += ["", f"Slower than the loop over the experts: in {len(slower)} of {len(rows)} cases.", ""]
     return lines
 
 
+def _peaks(ways: dict) -> str:
+    base = ways["base"]["peak_mib"]
+    chosen = [ways[name]["peak_mib"] if name in ways else None for name in ("peft", "ours", "loop")]
+    return ", ".join("-" if None in (base, peak) else f"{peak - base:+.0f}" for peak in chosen)
+
+
+def _loads(load: dict) -> str:
+    return ", ".join(f"{load[name] / 1000:.2f} s" if load.get(name) else "-" for name in ("merged", "peft", "ours"))
+
+
 def _over(row: dict) -> str:
-    spread = f"{row['quarter']:+.1f} .. {row['three_quarters']:+.1f}"
-    return f"{row['over_base_percent']:+.1f} % ({spread}; work {row['work_over_base_percent']:+.1f})"
+    return f"{_percent(row, 'clock')}, work {_percent(row, 'work')}"
+
+
+def _percent(row: dict, kind: str) -> str:
+    quarters = f"{row[f'{kind}_quarter']:+.1f} .. {row[f'{kind}_three_quarters']:+.1f}"
+    return f"{row[f'{kind}_over_base_percent']:+.1f} % ({quarters})"
 
 
 def _mib(value: float | None) -> str:
@@ -98,4 +169,5 @@ def _mib(value: float | None) -> str:
 
 
 def _machine(machine: dict) -> str:
-    return f"{machine['device']}, {machine['threads']} of {machine['cores']} cores, {machine['load_average']}"
+    cores = f"{machine['threads']} of {machine['cores']} cores"
+    return f"{machine['device']}, {cores}, load {machine['load_average']}"
