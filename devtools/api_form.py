@@ -37,7 +37,8 @@ def _add(graph: dict[str, Any], workflow: Workflow, info: Mapping[str, Any], pre
             if not _is_open(value, ports)
         }
         if node.type in workflow.boxes:
-            _add(graph, workflow.boxes[node.type].inside, info, f"{prefix}{numbers[name]}:", given)
+            box = workflow.boxes[node.type]
+            _add(graph, box.inside, info, f"{prefix}{numbers[name]}:", {**box.values, **given})
         else:
             graph[f"{prefix}{numbers[name]}"] = _node(name, node, given, info)
 

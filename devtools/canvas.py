@@ -11,6 +11,7 @@ from .arrange import Place, arrange
 from .graph import NOTE, PORT, WIDGET_TYPES, Box, Link, Node, Workflow, declared, default, described, ids
 
 INPUTS, OUTPUTS = -10, -20  # ids of what stands for a box's ports inside it
+LINK_KEYS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 PORT_WIDTH, PORT_ROW, PORT_GAP = 140, 20, 60  # px
 
 
@@ -48,9 +49,9 @@ def canvas_json(workflow: Workflow, info: Mapping[str, Any]) -> str:
     )
 
 
-def blueprint_json(box: Box, values: Mapping[str, Any], info: Mapping[str, Any]) -> str:
-    """One box, for the node search; `values` are its widgets'."""
-    node = Node(box.name, values)
+def blueprint_json(box: Box, info: Mapping[str, Any]) -> str:
+    """One box, for the node search."""
+    node = Node(box.name)
     workflow = Workflow({"box": node}, (), {box.name: box})
     known = described(workflow, info)
     drawn = _canvas_node(node, Place(0, 0, 340, 400), 1, [], workflow, known) | {"title": box.name}
@@ -74,7 +75,8 @@ def _drawn(workflow: Workflow, info: Mapping[str, Any], box: Box | None = None) 
     numbers, wires = ids(workflow), _wires(workflow, info, box)
     places, frames = arrange(workflow, info)
     nodes = [
-        _canvas_node(node, places[name], numbers[name], wires, workflow, info) for name, node in workflow.nodes.items()
+        _canvas_node(node, places[name], numbers[name], wires, workflow, info, box)
+        for name, node in workflow.nodes.items()
     ]
     groups = [
         {"id": number, "title": group.title, "bounding": list(frame), "color": group.color, "font_size": 24}
@@ -87,7 +89,7 @@ def _wires(workflow: Workflow, info: Mapping[str, Any], box: Box | None) -> list
     """All links, target slots counted as the front end shows them."""
     numbers, wires = ids(workflow), []
     for name, node in workflow.nodes.items():
-        for slot, (key, kind) in enumerate(_sockets(node, workflow, info)):
+        for slot, (key, kind) in enumerate(_sockets(node, info)):
             value = node.inputs.get(key)
             if not isinstance(value, Link):
                 continue
@@ -103,20 +105,22 @@ def _wires(workflow: Workflow, info: Mapping[str, Any], box: Box | None) -> list
     return wires
 
 
-def _sockets(node: Node, workflow: Workflow, info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Inputs drawn as sockets: the real ones, then the widgets that a link feeds; of a box all widgets."""
+def _sockets(node: Node, info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Inputs in the order of the front end's slots: the real ones, then those of the widgets."""
     if node.type == NOTE:
         return []
-    known = [(key, kind) for key, kind, *_ in declared(info[node.type])]
-    plain = [(key, kind.rstrip("*")) for key, kind in known if kind not in WIDGET_TYPES]
-    whole = node.type in workflow.boxes
-    return plain + [
-        (key, kind) for key, kind in known if kind in WIDGET_TYPES and (whole or isinstance(node.inputs.get(key), Link))
-    ]
+    known = [(key, kind.rstrip("*"), kind in WIDGET_TYPES) for key, kind, _ in declared(info[node.type])]
+    return [(key, kind) for key, kind, _ in sorted(known, key=lambda socket: socket[2])]
 
 
 def _canvas_node(
-    node: Node, place: Place, number: int, wires: list[Wire], workflow: Workflow, info: Mapping[str, Any]
+    node: Node,
+    place: Place,
+    number: int,
+    wires: list[Wire],
+    workflow: Workflow,
+    info: Mapping[str, Any],
+    within: Box | None = None,
 ) -> dict[str, Any]:
     box = workflow.boxes.get(node.type)
     canvas: dict[str, Any] = {
@@ -127,10 +131,10 @@ def _canvas_node(
         "flags": {},
         "order": number - 1,
         "mode": 0,
-        "inputs": _inputs(node, number, wires, workflow, info),
+        "inputs": _inputs(node, number, wires, info),
         "outputs": _outputs(node, number, wires, info),
         "properties": {} if node.type == NOTE or box else {"Node name for S&R": node.type},
-        "widgets_values": _widget_values(node, info),
+        "widgets_values": _widget_values(node, info, within.values if within else {}),
     }
     if box:  # how front ends before 1.46 are told which widgets to show on the box
         widgets = [key for key, kind, _ in declared(info[node.type]) if kind in WIDGET_TYPES]
@@ -144,11 +148,12 @@ def _canvas_node(
     return canvas
 
 
-def _inputs(node: Node, number: int, wires: list[Wire], workflow: Workflow, info: Mapping) -> list[dict[str, Any]]:
+def _inputs(node: Node, number: int, wires: list[Wire], info: Mapping[str, Any]) -> list[dict[str, Any]]:
     inputs = []
-    for slot, (key, kind) in enumerate(_sockets(node, workflow, info)):
+    widgets = {key for key, kind, _ in declared(info[node.type]) if kind in WIDGET_TYPES} if node.type != NOTE else ()
+    for slot, (key, kind) in enumerate(_sockets(node, info)):
         link = next((wire.id for wire in wires if (wire.target, wire.target_slot) == (number, slot)), None)
-        widget = {"widget": {"name": key}} if kind in WIDGET_TYPES else {}
+        widget = {"widget": {"name": key}} if key in widgets else {}
         inputs.append({"name": key, "type": kind, "link": link} | widget)
     return inputs
 
@@ -163,8 +168,8 @@ def _outputs(node: Node, number: int, wires: list[Wire], info: Mapping[str, Any]
     ]
 
 
-def _widget_values(node: Node, info: Mapping[str, Any]) -> list[Any]:
-    """Values in the front end's widget order, with the widgets that it adds itself."""
+def _widget_values(node: Node, info: Mapping[str, Any], ports: Mapping[str, Any]) -> list[Any]:
+    """Values in the front end's widget order, with the widgets that it adds itself; a port's are the box's own."""
     if node.type == NOTE:
         return [node.text]
     values = []
@@ -172,7 +177,9 @@ def _widget_values(node: Node, info: Mapping[str, Any]) -> list[Any]:
         if kind not in WIDGET_TYPES:
             continue
         value = node.inputs.get(key)
-        values.append(default(kind, options) if value is None or isinstance(value, Link) else value)
+        if isinstance(value, Link):
+            value = ports.get(value.node.removeprefix(PORT)) if value.node.startswith(PORT) else None
+        values.append(default(kind, options) if value is None else value)
         if options.get("control_after_generate"):
             values.append("fixed")
         if options.get("image_upload"):
@@ -188,10 +195,10 @@ def box_id(box: Box) -> str:
 def _definition(box: Box, info: Mapping[str, Any]) -> dict[str, Any]:
     """The inside of a box."""
     nodes, groups, wires = _drawn(box.inside, info, box)
-    right = max(frame["bounding"][0] + frame["bounding"][2] for frame in groups) + PORT_GAP
-    left = -PORT_GAP - PORT_WIDTH
-    kinds = {name: kind for name, kind, _ in declared(described(Workflow({}, (), {box.name: box}), info)[box.name])}
-    outputs = described(Workflow({}, (), {box.name: box}), info)[box.name]["output"]
+    outside = described(Workflow({}, (), {box.name: box}), info)[box.name]
+    inputs = [(name, kind) for name, kind, _ in declared(outside)]
+    outputs = list(zip(box.outputs, outside["output"], strict=True))
+    right = max(x + width for x, _, width, _ in (group["bounding"] for group in groups))
     return {
         "id": box_id(box),
         "version": 1,
@@ -204,34 +211,28 @@ def _definition(box: Box, info: Mapping[str, Any]) -> dict[str, Any]:
         "revision": 0,
         "config": {},
         "name": box.name,
-        "inputNode": {"id": INPUTS, "bounding": [left, 0, PORT_WIDTH, PORT_ROW * (len(kinds) + 2)]},
-        "outputNode": {"id": OUTPUTS, "bounding": [right, 0, PORT_WIDTH, PORT_ROW * (len(outputs) + 2)]},
+        "inputNode": _port_node(INPUTS, -PORT_GAP - PORT_WIDTH, len(inputs)),
+        "outputNode": _port_node(OUTPUTS, right + PORT_GAP, len(outputs)),
         "inputs": [
-            _port(box, name, kind, [wire.id for wire in wires if wire[1:3] == (INPUTS, slot)])
-            for slot, (name, kind) in enumerate(kinds.items())
+            _port(box, *named, [wire.id for wire in wires if wire[1:3] == (INPUTS, slot)])
+            for slot, named in enumerate(inputs)
         ],
         "outputs": [
-            _port(box, name, kind, [wire.id for wire in wires if wire[3:5] == (OUTPUTS, slot)])
-            for slot, (name, kind) in enumerate(zip(box.outputs, outputs, strict=True))
+            _port(box, *named, [wire.id for wire in wires if wire[3:5] == (OUTPUTS, slot)])
+            for slot, named in enumerate(outputs)
         ],
         "widgets": [],
         "nodes": nodes,
         "groups": groups,
-        "links": [
-            {
-                "id": wire.id,
-                "origin_id": wire.source,
-                "origin_slot": wire.source_slot,
-                "target_id": wire.target,
-                "target_slot": wire.target_slot,
-                "type": wire.kind,
-            }
-            for wire in wires
-        ],
+        "links": [dict(zip(LINK_KEYS, wire, strict=True)) for wire in wires],
         "extra": {},
         "category": box.category,
         "description": box.description,
     }
+
+
+def _port_node(number: int, x: int, count: int) -> dict[str, Any]:
+    return {"id": number, "bounding": [x, 0, PORT_WIDTH, PORT_ROW * (count + 2)]}
 
 
 def _port(box: Box, name: str, kind: str, links: list[int]) -> dict[str, Any]:

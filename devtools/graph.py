@@ -77,6 +77,7 @@ class Box:
         inside: its nodes; `port(name)` there is what is connected or typed in outside.
         inputs: names of the ports, sockets first.
         outputs: name -> which output inside.
+        values: what its widgets hold at first, where that is not what those inside do.
         description, category: for the node search.
     """
 
@@ -84,6 +85,7 @@ class Box:
     inside: Workflow
     inputs: tuple[str, ...]
     outputs: Mapping[str, Link]
+    values: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     category: str = ""
 
@@ -131,8 +133,10 @@ def _described(box: Box, info: Mapping[str, Any]) -> dict[str, Any]:
         for name, kind, options in declared(info[node.type]):
             value = node.inputs.get(name)
             if isinstance(value, Link) and value.node.startswith(PORT):
-                plain = {key: option for key, option in options.items() if key not in ADDED_WIDGETS}
-                taken.setdefault(value.node.removeprefix(PORT), [kind.rstrip("*"), plain])
+                key = value.node.removeprefix(PORT)
+                plain = {name: option for name, option in options.items() if name not in ADDED_WIDGETS}
+                first = {"default": box.values[key]} if key in box.values else {}
+                taken.setdefault(key, [kind.rstrip("*"), plain | first])
     if sorted(taken) != sorted(box.inputs):
         raise ValueError(f"{box.name}: got ports {sorted(taken)} inside, but it declares {sorted(box.inputs)}.")
     kinds = [info[box.inside.nodes[link.node].type]["output"][link.slot] for link in box.outputs.values()]

@@ -1,6 +1,6 @@
-"""The shipped workflows, defined once and written in both forms.
+"""The shipped workflows and blueprints, defined once and written in both forms.
 
-    python dev.py bench workflows        # writes workflows/*.json and workflows/api/*.json
+    python dev.py bench workflows        # writes workflows/*.json, workflows/api/*.json and subgraphs/*.json
 
 A host test compares the files with these definitions.
 """
@@ -14,17 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from ..api_form import api_json
-from ..canvas import canvas_json
+from ..canvas import blueprint_json, canvas_json
 from ..graph import Link, Node, Workflow
 from ..server import object_info
 from .any_editor import any_editor_workflow
+from .blueprints import blueprints
 from .early_filter import early_filter_workflow
 from .edit import edit_workflow
 from .judges import host_judge, person_judge, server_judge
 from .models import DEMO_LORA, MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 from .multi_turn import multi_turn_workflow
 
-__all__ = ["MOE_LORA", "NORMAL_LORA", "definitions", "demo_turns", "main", "node_ids", "render"]
+__all__ = [
+    "INSTRUCTION",
+    "MOE_LORA",
+    "NORMAL_LORA",
+    "blueprints",
+    "definitions",
+    "demo_turns",
+    "main",
+    "node_ids",
+    "render",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTION = "make her hair dark green"
@@ -157,18 +168,18 @@ def node_ids() -> list[str]:
 
 
 def render(info: Mapping[str, Any]) -> dict[Path, str]:
-    """Path below `workflows/` -> text, for every workflow in both forms."""
+    """Path below the pack -> text: every workflow in both forms, and the blueprints."""
     files = {}
     for name, workflow in definitions().items():
-        files[Path(f"{name}.json")] = canvas_json(workflow, info)
-        files[Path("api") / f"{name}.json"] = api_json(workflow, info)
+        files[Path("workflows") / f"{name}.json"] = canvas_json(workflow, info)
+        files[Path("workflows/api") / f"{name}.json"] = api_json(workflow, info)
+    for box in blueprints(INSTRUCTION):
+        files[Path("subgraphs") / f"{box.name}.json"] = blueprint_json(box, info)
     return files
 
 
 def main() -> None:
     """Ask a host for its nodes and write the files."""
-    info = object_info(ROOT)
-    for path, text in render(info).items():
-        target = ROOT / "workflows" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+    for path, text in render(object_info(ROOT)).items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text, encoding="utf-8")

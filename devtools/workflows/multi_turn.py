@@ -34,6 +34,7 @@ def turn_box() -> Box:
         Workflow(nodes, columns, first=101),
         ("image", "model", "clip", "vae", "instruction", "seed", "steps", "width"),
         {"image": Link("restore", 0), "change": Link("restore", 1)},
+        {},
         "One edit by instruction, with models from outside. Pixels that it did not edit stay as they were, to the bit.",
         "ICEdit",
     )

@@ -61,7 +61,7 @@ async def test_every_node_of_the_pack_is_registered(client):
 
 async def test_files_equal_their_definitions(client):
     for path, text in workflows.render(await client.object_info()).items():
-        assert (graphs.ROOT / "workflows" / path).read_text(encoding="utf-8") == text, path
+        assert (graphs.ROOT / path).read_text(encoding="utf-8") == text, path
 
 
 async def test_only_core_nodes_and_ours(client):

@@ -1,0 +1,105 @@
+"""Boxes for the node search: a whole edit from model files, and the best of several seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..graph import Box, Column, Group, Link, Node, Workflow, port
+from .early_filter import COUNT, SETTINGS
+from .edit import AMBER, BLUE, GREEN, GREY, NARROW, PURPLE, edit_nodes, with_inputs
+from .models import AE, CLIP_L, FILL, MOE_LORA, T5, flux_loaders
+
+FILES = {
+    "unet_name": FILL["name"],
+    "clip_name1": CLIP_L["name"],
+    "clip_name2": T5["name"],
+    "vae_name": AE["name"],
+    "lora_name": MOE_LORA,
+}
+SETTING = {"seed": 42, "steps": 28, "width": 512}
+CATEGORY = "ICEdit"
+
+
+def blueprints(instruction: str) -> tuple[Box, ...]:
+    """The boxes, with these words in them."""
+    first = {"instruction": instruction} | SETTING
+    return _edit_box(first | {"fit": "resize"} | FILES), _best_box(first | {"count": COUNT, "early_steps": 6} | FILES)
+
+
+def _edit_box(values: dict[str, Any]) -> Box:
+    nodes = {**_loaders(), **_edit()}
+    nodes["diptych"] = with_inputs(nodes["diptych"], mask=port("mask"), fit=port("fit"))
+    columns = (
+        _models(),
+        Column(NARROW, (Group("Side by side", AMBER, ("diptych", "prompt")),)),
+        Column(NARROW, (Group("Prepare", BLUE, ("negative", "condition", "size", "shift")),)),
+        Column(NARROW, (Group("Sample", PURPLE, ("sample", "decode")),)),
+        Column(NARROW, (Group("Result", GREEN, ("restore",)),)),
+    )
+    return Box(
+        "ICEdit",
+        Workflow(nodes, columns, first=101),
+        ("image", "mask", "instruction", "seed", "steps", "width", "fit", *FILES),
+        {"image": Link("restore", 0), "change": Link("restore", 1)},
+        values,
+        "Edit a picture by instruction with FLUX.1 Fill and ICEdit's LoRA. Pixels that were not edited stay as they "
+        "were, to the bit. With a mask, editing is allowed only there; fit around_mask works on a box around it.",
+        CATEGORY,
+    )
+
+
+def _best_box(values: dict[str, Any]) -> Box:
+    nodes = {**_loaders(), **_edit()}
+    plan = {name: nodes["sample"].inputs[name] for name in SETTINGS}
+    plan |= {"count": port("count"), "early_steps": port("early_steps")}
+    parts = {
+        "vae": Link("vae"),
+        "source": port("image"),
+        "judge": port("judge"),
+        "instruction": port("instruction"),
+        "layout": Link("diptych", 2),
+    }
+    kept = {name: node for name, node in nodes.items() if name not in ("sample", "decode", "restore")}
+    columns = (
+        _models(),
+        Column(NARROW, (Group("Side by side", AMBER, ("diptych", "prompt")),)),
+        Column(NARROW, (Group("Prepare", BLUE, ("negative", "condition", "size", "shift")),)),
+        Column(NARROW, (Group("Several seeds, the best is finished", GREEN, ("best",)),)),
+    )
+    return Box(
+        "ICEdit best of N",
+        Workflow({**kept, "best": Node("ICEditBestOf", plan | parts)}, columns, first=201),
+        ("image", "judge", "instruction", "seed", "count", "steps", "early_steps", "width", *FILES),
+        {"image": Link("best", 1), "sheet": Link("best", 3), "report": Link("best", 2)},
+        values,
+        "Edit a picture by instruction with several seeds: each takes a few steps, the judge picks one, and only that "
+        "one is finished. Connect any ICEdit judge: a person, a model in ComfyUI, a server.",
+        CATEGORY,
+    )
+
+
+def _loaders() -> dict[str, Node]:
+    """FLUX Fill's loaders with the file names as widgets of the box."""
+    loaders = flux_loaders()
+    for name, node in loaders.items():
+        named = {key: port(key) for key in node.inputs if key in FILES}
+        loaders[name] = replace(node, inputs={**node.inputs, **named})
+    return loaders
+
+
+def _edit() -> dict[str, Node]:
+    return edit_nodes(
+        Link("lora"),
+        Link("clip"),
+        Link("vae"),
+        image=port("image"),
+        instruction=port("instruction"),
+        width=port("width"),
+        steps=port("steps"),
+        seed=port("seed"),
+    )
+
+
+def _models() -> Column:
+    return Column(NARROW, (Group("Models", GREY, ("unet", "clip", "vae", "lora")),))
