@@ -67,7 +67,7 @@ class ICEditDiptych(io.ComfyNode):
                 IceditLayout.Output(display_name="layout", tooltip="For ICEdit Restore."),
             ],
             hidden=[io.Hidden.unique_id],
-            is_output_node=True,  # can be run alone, to see what will be repainted before anything is sampled
+            has_intermediate_output=True,  # what it shows comes back after a reload and with a cached run
         )
 
     @classmethod

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..icedit_core.adapters import files
-from .host import adapters, paths
+from .host import adapters, paths, previews
 from .host.report import say
 
 
@@ -61,7 +61,7 @@ class ICEditLoadLoRA(io.ComfyNode):
         patched = adapters.attach(model, adapter, strength, top_k, lora_name)
         routing = f", top {top_k} per token" if adapter.routed else ""
         text = f"{lora_name}: {adapter.summary()}{routing}, strength {strength:g}"
-        return io.NodeOutput(patched, ui=say(cls, text))
+        return io.NodeOutput(previews.show_right_panel(patched), ui=say(cls, text))
 
 
 NODES = [ICEditLoadLoRA]

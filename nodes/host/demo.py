@@ -9,6 +9,7 @@ import torch
 
 from ...demo import scenes
 from .paths import DEMO_WEIGHTS
+from .previews import show_right_panel
 
 PARTS = {
     "model": "icedit_demo_fill.safetensors",
@@ -35,7 +36,7 @@ def load_demo_model():
     # The small model was trained on short prompts: pad T5 to its own length, not to the full model's 256 tokens.
     clip.set_tokenizer_option("t5xxl_min_length", config["t5_min_length"])
     vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(paths["vae"], safe_load=True))
-    return model, clip, vae
+    return show_right_panel(model), clip, vae
 
 
 def _checked(name: str, digest: str):

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...icedit_core.candidates import SEAMLESS, SEEDLESS, check_steps, seeds
+from .previews import is_diptych, panel_callback, right_panel
 
 PREVIEW_SIDE = 512  # px of the whole preview grid
 SAMPLERS = comfy.samplers.KSampler.SAMPLERS
@@ -60,7 +61,7 @@ def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> 
     image = image_of(recipe)
     group = batch if len(image) == 1 and recipe.sampler in SEEDLESS else 1
     all_seeds = seeds(seed, count)
-    show = _Grid(recipe.model, count, early)
+    show = _Grid(recipe, count, early)
     states: list[Tensor] = []
     previews: list[Tensor] = []
     for start in range(0, count, group):
@@ -97,7 +98,7 @@ def advance(candidates: Candidates, kept: tuple[int, ...], early: int) -> Candid
             f"{recipe.steps}, so {candidates.early + 1} to {recipe.steps - 1} are needed."
         )
     start = candidates.early if recipe.sampler in SEAMLESS else 0
-    show = _Grid(recipe.model, len(kept), early - start, start)
+    show = _Grid(recipe, len(kept), early - start, start)
     states, previews = [], []
     for place, index in enumerate(kept):
         seed = candidates.seeds[index]
@@ -127,7 +128,8 @@ def finish(candidates: Candidates, choice: tuple[int, ...], restart: bool = Fals
     # One run can hold several winners only if the seed is nothing but its noise.
     together = recipe.sampler in SEEDLESS or len(set(choice)) == 1
     rounds = [choice] if together else [(index,) * len(choice) for index in sorted(set(choice))]
-    callback = latent_preview.prepare_callback(recipe.model, recipe.steps)
+    prepare = panel_callback if _is_diptych(recipe) else latent_preview.prepare_callback
+    callback = prepare(recipe.model, recipe.steps)
     done = {}
     for indices in rounds:
         noises = [noise_of(recipe, image, candidates.seeds[index])[row] for row, index in enumerate(indices)]
@@ -147,6 +149,10 @@ def _report(candidates: Candidates, choice: tuple[int, ...], restart: bool, anew
     if anew and not restart:
         text += f"; {candidates.recipe.sampler} cannot go on from the middle, so it was started again"
     return text + "."
+
+
+def _is_diptych(recipe: Recipe) -> bool:
+    return is_diptych([values for _, values in recipe.positive], recipe.latent.get("noise_mask"))
 
 
 def _check_choice(choice: tuple[int, ...], images: int, count: int) -> None:
@@ -231,8 +237,9 @@ def _run(recipe: Recipe, noise: Tensor, image: Tensor, part: Callable, seed: int
 class _Grid:
     """Progress over all candidates, with a picture of all of them so far where previews are on."""
 
-    def __init__(self, model, count: int, early: int, first: int = 0):
-        self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+    def __init__(self, recipe: Recipe, count: int, early: int, first: int = 0):
+        self.previewer = latent_preview.get_previewer(recipe.model.load_device, recipe.model.model.latent_format)
+        self.part = right_panel if _is_diptych(recipe) else lambda latent: latent
         self.bar = comfy.utils.ProgressBar(count * early)
         self.count, self.early, self.first = count, early, first
         self.pictures: dict[int, Image.Image] = {}
@@ -245,7 +252,8 @@ class _Grid:
             self.last = x0
             if self.previewer:
                 for row in range(0, len(x0), size):
-                    self.pictures[start + row // size] = self.previewer.decode_latent_to_preview(x0[row : row + 1])
+                    shown = self.part(x0[row : row + 1])
+                    self.pictures[start + row // size] = self.previewer.decode_latent_to_preview(shown)
             done = start * self.early + (step + 1 - self.first) * (len(x0) // size)
             preview = ("JPEG", self._picture(), PREVIEW_SIDE) if self.pictures else None
             self.bar.update_absolute(done, self.count * self.early, preview)

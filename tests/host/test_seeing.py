@@ -3,9 +3,10 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from icedit_core.client import ImageRef
+from icedit_core.client import ImageRef, PromptRejected
 
 from . import graphs
 
@@ -82,8 +83,9 @@ async def test_a_client_that_collects_files_gets_the_saved_picture_alone(client)
     assert [file["type"] for file in files] == ["output"]
 
 
-async def test_the_diptych_is_seen_before_anything_is_sampled(client):
-    graph = graphs.shipped("icedit_demo")
-    needed = {graphs.find(graph, "ICEditDemoScene"), graphs.find(graph, "ICEditDiptych")}
-    result = await client.run({number: graph[number] for number in needed}, timeout=60)
-    assert len(result.outputs[graphs.find(graph, "ICEditDiptych")]["icedit_pictures"]) == 1
+async def test_a_workflow_that_lacks_a_model_is_still_refused_as_a_whole(client):
+    """A node that shows something must not be an output of its own, for which the host would run the rest."""
+    graph = short(seed=16)
+    graph[graphs.find(graph, "KSampler")]["inputs"]["sampler_name"] = "none such"
+    with pytest.raises(PromptRejected):
+        await client.run(graph, timeout=60)

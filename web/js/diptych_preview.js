@@ -2,8 +2,8 @@
 import { Pictures, register, words } from "./node_pictures.js";
 
 const HINT = {
-    en: "Run this node: here you see what will be repainted.",
-    zh: "运行本节点后，这里显示将被重画的地方。",
+    en: "In a run, what will be repainted is shown here.",
+    zh: "运行时，这里显示将被重画的地方。",
 };
 
 register("ICEditDiptych", "icedit_pictures", 150, () => new Pictures(["picture"], words(HINT)));
