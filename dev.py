@@ -1,7 +1,7 @@
 """The developer's and the visitor's commands: try the pack, test it, serve it, without preparing anything by hand.
 
     python dev.py demo [--image FILE] [--instruction TEXT] [--seed N] [--out DIR]
-    python dev.py test [lint|core|host|... ...] [-- pytest arguments]
+    python dev.py test [lint|core|host|browser ...] [--install-browser] [-- pytest arguments]
     python dev.py serve [--port N]
     python dev.py bench NAME [arguments]
     python dev.py lock [--upgrade]

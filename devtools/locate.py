@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HOST_MODULES = ("torch", "torchvision", "torchaudio", "aiohttp", "safetensors", "einops", "PIL")
-_TOOLS = ("pytest", "pytest_asyncio", "hypothesis", "ruff", "mypy", "comfy_cli")
+_TOOLS = ("pytest", "pytest_asyncio", "hypothesis", "ruff", "mypy", "comfy_cli", "playwright")
 _TRAINING = ("diffusers", "peft", "accelerate", "transformers", "prodigyopt", "pyarrow", "matplotlib")
 TEST_MODULES = (*HOST_MODULES, *_TOOLS, *_TRAINING)
 

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from .. import processes
+from .. import chromium, processes
 from ..server import MEMORY_LIMIT, has_accelerator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,15 +26,20 @@ PYTEST = "import sys; sys.path[:] = [p for p in sys.path if p]; import pytest; s
 
 def main(argv: list[str]) -> int:
     argv, pytest_args = _split(argv)
-    parser = argparse.ArgumentParser(prog="dev.py test", description=__doc__, usage="%(prog)s [RING ...] [-- ARGS]")
+    parser = argparse.ArgumentParser(
+        prog="dev.py test", description=__doc__, usage="%(prog)s [--install-browser] [RING ...] [-- ARGS]"
+    )
     parser.add_argument("rings", nargs="*", help=f"lint, {', '.join(rings())}; all by default")
-    chosen = parser.parse_args(argv).rings
+    words = "for the browser ring, let apt-get install Chromium if there is none (as root on Debian; in CI)"
+    parser.add_argument("--install-browser", action="store_true", help=words)
+    options = parser.parse_args(argv)
+    chosen = options.rings
     unknown = sorted(set(chosen) - {"lint", *rings()})
     if unknown:
         parser.error(f"got {', '.join(unknown)}, but the rings are lint, {', '.join(rings())}")
     chosen = chosen or ["lint", *rings()]
     with processes.terminated_by_signals():
-        outcomes = [(name, *(_lint() if name == "lint" else _ring(name, pytest_args))) for name in chosen]
+        outcomes = [(name, *_run(name, pytest_args, options.install_browser)) for name in chosen]
     print()
     for name, _, words in outcomes:
         print(f"{name + ':':<9}{words}")
@@ -50,6 +55,19 @@ def rings() -> list[str]:
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     at = argv.index("--") if "--" in argv else len(argv)
     return argv[:at], argv[at + 1 :]
+
+
+def _run(name: str, pytest_args: list[str], install_browser: bool) -> tuple[bool, str]:
+    """Whether one part passed, and its line in the summary."""
+    if name == "lint":
+        return _lint()
+    if name == "browser":
+        try:
+            if not (chromium.install() if install_browser else chromium.find()):
+                return True, f"skipped: {chromium.MISSING}"
+        except ValueError as problem:
+            return False, str(problem)
+    return _ring(name, pytest_args)
 
 
 def _lint() -> tuple[bool, str]:
@@ -68,7 +86,8 @@ def _ring(name: str, pytest_args: list[str]) -> tuple[bool, str]:
     print(f"--- pytest tests/{name}", flush=True)
     options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *(["--color=yes"] * sys.stdout.isatty())]
     command = [sys.executable, "-c", PYTEST, *options, str(ROOT / "tests" / name), *pytest_args]
-    limit = None if has_accelerator() else MEMORY_LIMIT  # CUDA reserves far more address space than it uses
+    # CUDA and Chromium reserve far more address space than they use; the hosts under test have limits of their own.
+    limit = None if has_accelerator() or name == "browser" else MEMORY_LIMIT
     process = processes.spawn(command, cwd=ROOT, output=subprocess.PIPE, memory_limit=limit)
     try:
         closing = _repeat(process)

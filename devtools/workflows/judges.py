@@ -21,7 +21,7 @@ def host_judge() -> Mapping[str, Node]:
     load = {"clip_name": QWEN["name"], "type": "stable_diffusion"}
     return {
         "eyes": Node("CLIPLoader", load, title="Load the judge", models=(QWEN,)),
-        "judge": Node("ICEditJudgeHost", {"clip": Link("eyes")}),
+        "judge": Node("ICEditJudgeHost", {"clip": Link("eyes")}, height=80),  # with its badge, where nodes are HTML
     }
 
 
