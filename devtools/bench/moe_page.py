@@ -122,7 +122,7 @@ def _layers(layers: dict) -> list[str]:
     lines += [
         "Merged and by peft, a plain LoRA of the same rank stands where ours and the loop have experts. The loop is",
         "the published equation, expert by expert. Percentages are of work. Peak: what a way takes above its start,",
-        "less the base's. Load: from the file's matrices to the first step.",
+        "less the base's. Load: the processor's time from the file's matrices to the first step.",
         "",
         "| width | tokens | dtype | base | " + " | ".join(list(WAYS.values())[1:]) + " | peak: peft, ours, loop (MiB) "
         "| load: merged, peft, ours | machine |",
