@@ -25,5 +25,8 @@ MODULES = (
 
 
 class ICEditExtension(ComfyExtension):
+    async def on_load(self):
+        await import_module(".host.replacements", __name__).register()
+
     async def get_node_list(self):
         return [node for name in MODULES for node in import_module(f".{name}", __name__).NODES]
