@@ -40,6 +40,7 @@ class ICEditExpertMap(io.ComfyNode):
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Of the noise; a KSampler with this seed begins with the same.",
                 ),
                 io.Combo.Input(

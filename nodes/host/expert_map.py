@@ -56,10 +56,13 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
     layers = [layer for _, modules in found for several in modules.values() for layer in several]
     with watched(layers) as seen:
         _call(recipe, image, sigma, seed)
-    patch = getattr(model.model.diffusion_model, "patch_size", 2)
+    network = model.model.diffusion_model
+    patch = getattr(network, "patch_size", 2)
     grid = tuple(-(-side // patch) for side in image.shape[-2:])
     if not calls:
         raise ValueError(f"{WHO}: {type(model.model).__name__} does not say where its image tokens are. Use FLUX.")
+    order = {name: place for place, (name, _) in enumerate(network.named_modules())}
+    found = [(name, dict(sorted(modules.items(), key=lambda item: order[item[0]]))) for name, modules in found]
     per_image = [
         [Adapter(name, _layers(modules, seen, calls[0], grid, index)) for name, modules in found]
         for index in range(len(image))
