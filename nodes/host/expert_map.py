@@ -6,6 +6,8 @@ import comfy.sample
 import comfy.samplers
 import torch
 import torch.nn.functional as F
+from comfy.patcher_extension import WrappersMP
+from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
 
 from ...icedit_core.adapters.watch import watched
@@ -53,6 +55,7 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
         return streams
 
     recipe.model.set_model_patch(count, "post_input")
+    recipe.model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, COMPILE_KEY)  # nothing is compiled for one call
     layers = [layer for _, modules in found for several in modules.values() for layer in several]
     with watched(layers) as seen:
         _call(recipe, image, sigma, seed)

@@ -122,6 +122,26 @@ def test_the_model_is_left_as_it_was_also_after_an_exception(ours, model):
     check()
 
 
+def test_a_compiled_model_is_looked_at_without_compiling_anything(ours, model):
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    compilations = []
+
+    def backend(graph, _inputs):
+        compilations.append(graph)
+        return graph.forward
+
+    adapted = ours.attach(model, conditions.published())
+    plain = ours.look(adapted).adapters[0][0].layers
+    compiled = adapted.clone()
+    set_torch_compile_wrapper(compiled, backend)
+    seen = ours.look(compiled).adapters[0][0].layers
+    assert not compilations
+    assert all(torch.equal(a.gates, b.gates) for a, b in zip(plain, seen, strict=True))
+    conditions.sample(compiled, sigmas=(1.0, 0.0))
+    assert compilations, "the model itself stays compiled"
+
+
 def test_stacked_adapters_are_named_and_seen_each_for_itself(ours, model):
     first = ours.attach(model, conditions.published(), name="first")
     both = ours.attach(first, other(conditions.published()), name="second", strength=0.5, top_k=2)
