@@ -86,6 +86,11 @@ class Canvas:
     def setting(self, name: str, value: Any) -> None:
         self.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
 
+    def overlaps(self) -> list[str]:
+        """Pairs of nodes of which one lies over the other."""
+        pairs = itertools.combinations(self.ask("boxes"), 2)
+        return [f"{a['title']} / {b['title']}" for a, b in pairs if _over(a, b)]
+
     def node(self, kind: str) -> int:
         """The id of the one node of that type."""
         (found,) = self.ask("ids", kind)
@@ -151,6 +156,8 @@ class Canvas:
         self.wait("drawn")
 
     def shot(self, name: str) -> None:
+        """Keep what is on the screen, without a tooltip under the mouse."""
+        self.page.mouse.move(SIZE["width"] / 2, SIZE["height"] - 5)
         self.page.screenshot(path=self.shots / f"{self.renderer}_{name}.png")
 
     def _hear(self, message: Any) -> None:
@@ -159,3 +166,10 @@ class Canvas:
         ours_to_read = message.type == "error" and url.startswith(self.server.url)
         if ours_to_read and not absent and not any(usual in message.text for usual in USUAL):
             self.complaints.append(f"{message.text} ({url})")
+
+
+def _over(a: dict[str, float], b: dict[str, float]) -> bool:
+    """Whether two boxes share more than a rounding's worth."""
+    wide = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
+    high = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
+    return wide > 2 and high > 2

@@ -34,6 +34,9 @@ window.look = {
         node.pos = [0, -3000];
         app.canvas.selectItems([node]);
     },
+    all: () => app.canvas.graph._nodes.map((node) => node.id),
+    settled: () => app.canvas.graph._nodes.length && !app.canvas.graph._nodes.some((node) => node.flags.ghost),
+    enter: (id) => void app.canvas.openSubgraph(look.node(id).subgraph, look.node(id)),
     widget: (id, name) => look.node(id).widgets.find((widget) => widget.name === name),
 
     // Every node is on the screen, after two frames.

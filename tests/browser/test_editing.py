@@ -1,4 +1,4 @@
-"""The demo as a first visitor tries it: run, look, say something else, cancel, add a node, save, open again."""
+"""The demo as a first visitor tries it: run, look, say something else, cancel, save, open again."""
 
 from __future__ import annotations
 
@@ -44,26 +44,6 @@ def test_a_cancelled_run_stops_and_the_next_one_is_as_if_it_had_not_been(canvas:
     canvas.set(sampler, "seed", seed)
     canvas.finished(canvas.run())
     assert canvas.picture(save, other_than=other["digest"])["digest"] == before["digest"]
-
-
-def test_a_node_comes_from_the_search_and_lies_where_it_is_dropped(canvas: Canvas):
-    canvas.blank()
-    canvas.page.mouse.dblclick(500, 500)
-    canvas.page.locator("[data-testid^=search-category-]").first.wait_for()
-    canvas.page.keyboard.type("ICEdit Diptych")
-    found = canvas.page.get_by_test_id("result-item").filter(has_text="ICEdit / edit")
-    found.first.wait_for()
-    canvas.shot("search")
-    found.first.click()
-    canvas.page.mouse.move(600, 400)
-    canvas.page.mouse.move(900, 450, steps=5)
-    canvas.page.mouse.click(900, 450)
-    canvas.page.wait_for_function("() => app.graph._nodes.length === 1 && !app.graph._nodes[0].flags.ghost")
-    number = canvas.node("ICEditDiptych")
-    canvas.wait("drawn")
-    x, y = canvas.ask("title", number)
-    assert abs(x - 900) < 300 and abs(y - 450) < 60
-    canvas.shot("dropped")
 
 
 def test_a_saved_workflow_opens_as_it_was(canvas: Canvas):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 
 import pytest
@@ -40,7 +39,7 @@ def test_opens_whole(canvas: Canvas, name: str):
     shipped = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
     queued = canvas.ask("contents")["output"]
     assert {number: plain(node) for number, node in queued.items()} == {n: plain(node) for n, node in shipped.items()}
-    assert overlaps(canvas) == [], "nodes that lie over others"
+    assert canvas.overlaps() == [], "nodes that lie over others"
 
 
 def test_a_model_that_is_not_there_is_offered(canvas: Canvas):
@@ -57,15 +56,3 @@ def test_a_model_that_is_not_there_is_offered(canvas: Canvas):
 
 def plain(node: dict) -> dict:
     return {"class_type": node["class_type"], "inputs": node["inputs"]}
-
-
-def overlaps(canvas: Canvas) -> list[str]:
-    boxes = canvas.ask("boxes")
-    return [f"{a['title']} / {b['title']}" for a, b in itertools.combinations(boxes, 2) if over(a, b)]
-
-
-def over(a: dict[str, float], b: dict[str, float]) -> bool:
-    """Whether two boxes share more than a rounding's worth."""
-    wide = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
-    high = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
-    return wide > 2 and high > 2

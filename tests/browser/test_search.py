@@ -1,0 +1,52 @@
+"""Nodes and blueprints come from the search, and lie where they are dropped."""
+
+from __future__ import annotations
+
+import pytest
+
+from .canvas import ROOT, Canvas
+
+BLUEPRINTS = sorted(file.stem for file in (ROOT / "subgraphs").glob("*.json"))
+PLACE = (900, 250)
+
+
+def dropped(canvas: Canvas, name: str, menu: str) -> int:
+    """Double-click on an empty canvas, type the name, take the find of that menu to a place and drop it there."""
+    canvas.blank()
+    canvas.page.mouse.dblclick(500, 500)
+    canvas.page.locator("[data-testid^=search-category-]").first.wait_for()
+    canvas.page.keyboard.type(name)
+    found = canvas.page.get_by_test_id("result-item").filter(has_text=menu).filter(has_text=name)
+    found.first.wait_for()
+    canvas.shot(f"search_{name.replace(' ', '_')}")
+    found.first.click()
+    canvas.page.mouse.move(600, 400)
+    canvas.page.mouse.move(*PLACE, steps=5)
+    canvas.page.mouse.click(*PLACE)
+    canvas.wait("settled")
+    canvas.wait("drawn")
+    (number,) = canvas.ask("all")
+    return number
+
+
+def test_a_node(canvas: Canvas):
+    number = dropped(canvas, "ICEdit Diptych", "ICEdit / edit")
+    assert canvas.node("ICEditDiptych") == number
+    x, y = canvas.ask("title", number)
+    assert abs(x - PLACE[0]) < 300 and abs(y - PLACE[1]) < 60
+    canvas.shot("dropped")
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_a_blueprint_is_one_box_that_opens_up_into_nodes(canvas: Canvas, name: str):
+    number = dropped(canvas, name, "Subgraph Blueprints / ICEdit")
+    assert canvas.ask("missing") == []
+    canvas.overview()
+    canvas.shot(f"blueprint_{name.replace(' ', '_')}")
+    canvas.ask("enter", number)
+    canvas.wait("drawn")
+    inside = {kind for kind, _ in canvas.ask("names")}
+    assert {"ICEditDiptych", "ICEditPrompt", "InpaintModelConditioning"} <= inside
+    canvas.overview()
+    canvas.shot(f"inside_{name.replace(' ', '_')}")
+    assert canvas.overlaps() == [], "nodes that lie over others"
