@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from icedit_core import seeing
 from icedit_core.client import ComfyClient
 
 from .compare import PAPER, fetched
@@ -25,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 API = ROOT / "workflows" / "api"
 SIDE = 192  # px of one picture
 GAP = 8
-SHADE = (74, 158, 255)  # of what will be repainted
 AFTER_SAMPLING = {"ICEditRank", "ICEditJudgePerson", "ICEditFinish", "PreviewImage", "SaveImage"}
 
 
@@ -86,10 +86,11 @@ async def _seen(
 
 
 def shaded(diptych: Image.Image, mask: Image.Image) -> Image.Image:
-    """The diptych, tinted where it will be repainted."""
-    half = Image.blend(diptych, Image.new("RGB", diptych.size, SHADE), 0.5)
-    picture = Image.composite(half, diptych, mask.convert("L"))
-    return picture.resize((2 * SIDE, SIDE), Image.Resampling.NEAREST)
+    """The diptych as the node shows it, striped where it will be repainted."""
+    from torchvision.transforms.functional import to_pil_image, to_tensor
+
+    picture = seeing.shaded(to_tensor(diptych.convert("RGB")).movedim(0, -1)[None], to_tensor(mask.convert("L")))
+    return to_pil_image(picture[0].movedim(-1, 0)).resize((2 * SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def row(pictures: list[Image.Image], columns: int | None = None) -> Image.Image:
