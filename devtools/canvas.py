@@ -143,8 +143,6 @@ def _canvas_node(
         canvas["properties"]["models"] = [dict(model) for model in node.models]
     if node.title or box:
         canvas["title"] = node.title or node.type
-    if node.type == NOTE:
-        canvas |= {"color": "#432", "bgcolor": "#653"}
     return canvas
 
 

@@ -50,10 +50,19 @@ DEMO_TURNS = ("color the green circle orange", "remove the pink square", "add a 
 
 
 def _note(name: str) -> str:
-    """The text of a note; the files of FLUX Fill are written once and taken in at `@fill_files`."""
+    """The text of a note; the files of FLUX Fill and the demo's width are taken in at `@fill_files` and `@panel`.
+
+    Names are bold in notes: the front end's Nodes 2.0 shows code in a colour that cannot be read on a note.
+    """
     notes = ROOT / "devtools" / "notes"
     files = (notes / "fill_files.md").read_text(encoding="utf-8").strip()
-    return (notes / f"{name}.md").read_text(encoding="utf-8").replace("@fill_files", files)
+    text = (notes / f"{name}.md").read_text(encoding="utf-8")
+    return text.replace("@fill_files", files).replace("@panel", str(_demo_config()["panel"]))
+
+
+def _demo_config() -> dict[str, Any]:
+    file = ROOT / "demo" / "weights" / "config.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def definitions() -> dict[str, Workflow]:
@@ -65,9 +74,8 @@ def definitions() -> dict[str, Workflow]:
 
 def _demo() -> dict[str, Any]:
     """What the demo's workflows share."""
-    demo = ROOT / "demo"
-    config = json.loads((demo / "weights" / "config.json").read_text(encoding="utf-8"))
-    lora = DEMO_LORA if (demo / "loras" / Path(DEMO_LORA).name).is_file() else None
+    config = _demo_config()
+    lora = DEMO_LORA if (ROOT / "demo" / "loras" / Path(DEMO_LORA).name).is_file() else None
     return {
         "loaders": demo_loaders(lora),
         "model": Link("lora" if lora else "demo"),

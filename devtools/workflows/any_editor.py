@@ -39,7 +39,7 @@ def _loaders() -> dict[str, Node]:
     return {
         "unet": Node("UNETLoader", {"unet_name": KONTEXT["name"]}, models=(KONTEXT,)),
         "clip": Node("DualCLIPLoader", encoders, models=(CLIP_L, T5)),
-        "vae": Node("VAELoader", {"vae_name": AE["name"]}, models=(AE,)),
+        "vae": Node("VAELoader", {"vae_name": AE["name"]}, models=(AE,), height=80),
     }
 
 

@@ -40,7 +40,7 @@ def flux_loaders(lora: str | None = MOE_LORA) -> dict[str, Node]:
     loaders = {
         "unet": Node("UNETLoader", {"unet_name": FILL["name"]}, models=(FILL,)),
         "clip": Node("DualCLIPLoader", encoders, models=(CLIP_L, T5)),
-        "vae": Node("VAELoader", {"vae_name": AE["name"]}, models=(AE,)),
+        "vae": Node("VAELoader", {"vae_name": AE["name"]}, models=(AE,), height=80),
     }
     if lora:
         loaders["lora"] = _load_lora(Link("unet"), lora)
@@ -49,7 +49,7 @@ def flux_loaders(lora: str | None = MOE_LORA) -> dict[str, Node]:
 
 def demo_loaders(lora: str | None = DEMO_LORA) -> dict[str, Node]:
     """The small model of the pack and its adapter."""
-    loaders = {"demo": Node("ICEditDemoModel", {})}
+    loaders = {"demo": Node("ICEditDemoModel", height=90)}
     if lora:
         loaders["lora"] = _load_lora(Link("demo", 0), lora)
     return loaders
