@@ -10,6 +10,7 @@ from comfy.patcher_extension import WrappersMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
 
+from ...icedit_core.adapters.moe import MoELoRA
 from ...icedit_core.adapters.watch import watched
 from ...icedit_core.expert_map import WHO, Adapter, Layer
 from . import sampling
@@ -38,14 +39,9 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
         latent: what is noised to `sigma`, as a KSampler takes it; its mask counts.
         sigma: the sampler's noise level.
     Raises:
-        ValueError: no adapter with experts, or the model is no FLUX.
+        ValueError: no adapter with experts, or no routers were asked about image tokens.
     """
-    found = routings(model)
-    if not found:
-        raise ValueError(
-            f"{WHO}: this model has no adapter with experts, but one is needed. Load a MoE-LoRA with ICEdit Load LoRA, "
-            "at a strength other than 0."
-        )
+    found = _in_order(model)
     recipe = sampling.Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
     image = sampling.image_of(recipe)
     calls: list[_Tokens] = []
@@ -59,18 +55,30 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
     layers = [layer for _, modules in found for several in modules.values() for layer in several]
     with watched(layers) as seen:
         _call(recipe, image, sigma, seed)
-    network = model.model.diffusion_model
-    patch = getattr(network, "patch_size", 2)
+    if not calls or not all(seen.values()):
+        raise ValueError(
+            f"{WHO}: {type(model.model).__name__} did not call all layers of the adapter at sigma {sigma:g}, but they "
+            "are needed. Use FLUX, a conditioning that is in force at this sigma, and no node that skips blocks."
+        )
+    patch = model.model.diffusion_model.patch_size
     grid = tuple(-(-side // patch) for side in image.shape[-2:])
-    if not calls:
-        raise ValueError(f"{WHO}: {type(model.model).__name__} does not say where its image tokens are. Use FLUX.")
-    order = {name: place for place, (name, _) in enumerate(network.named_modules())}
-    found = [(name, dict(sorted(modules.items(), key=lambda item: order[item[0]]))) for name, modules in found]
     per_image = [
         [Adapter(name, _layers(modules, seen, calls[0], grid, index)) for name, modules in found]
         for index in range(len(image))
     ]
     return Seen(per_image, _repainted(positive, latent, grid))
+
+
+def _in_order(model) -> list[tuple[str, dict[str, list[MoELoRA]]]]:
+    """`routings`, their modules in the order of the network."""
+    found = routings(model)
+    if not found:
+        raise ValueError(
+            f"{WHO}: this model has no adapter with experts, but one is needed. Load a MoE-LoRA with ICEdit Load LoRA, "
+            "at a strength other than 0."
+        )
+    order = {name: place for place, (name, _) in enumerate(model.model.diffusion_model.named_modules())}
+    return [(name, dict(sorted(modules.items(), key=lambda item: order[item[0]]))) for name, modules in found]
 
 
 def _call(recipe: sampling.Recipe, image: Tensor, sigma: float, seed: int) -> None:

@@ -189,6 +189,14 @@ def test_a_model_without_experts_is_refused_in_words(ours, model, given):
         ours.look(model)
 
 
+def test_a_conditioning_that_is_not_in_force_is_refused_in_words(ours, model):
+    late = conditions.conditioning(TEXT, start_percent=0.9)
+    with pytest.raises(
+        ValueError, match="did not call all layers of the adapter at sigma 0.9, but they are needed. Use FLUX"
+    ):
+        ours.look(ours.attach(model, conditions.published()), positive=late, sigma=0.9)
+
+
 @pytest.fixture(scope="module")
 def adapter(server, tmp_path_factory):
     """A small MoE-LoRA for the demo model, on the server."""
