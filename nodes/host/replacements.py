@@ -6,58 +6,62 @@ GUIDANCE = 50.0  # published; the official workflow sets it by a node of its own
 WIDTH = 512  # px, fixed in the official pack
 
 
-class _OfTheCanvas(io.NodeReplace):
-    """Takes links over on the canvas, where one that is missing is left open.
+class _Replacement(io.NodeReplace):
+    """A replacement that tells the front end more than the server is asked to do.
 
-    The server's own way fails with a KeyError on an input that is optional in the old node and absent. It gets the
-    values alone, and says which input is missing.
+    The server replaces nodes in no fixed order, and with a mapping of outputs it fails with a KeyError when a node's
+    consumer was renamed before it. It also fails on an input that is optional in the old node and absent. So it gets
+    neither: our outputs stand where the old ones stood, and a missing input is said in words. The front end knows both.
+
+    Args:
+        outputs: how many of the old outputs the new node has, in the same places.
+        widgets: those of the old inputs that are widgets, in order.
+        optional: the new node's input -> the old one's, which may be absent.
     """
 
-    def __init__(self, *args, links: dict[str, str], **kwargs):
-        super().__init__(*args, **kwargs)
-        self.links = [{"new_id": new, "old_id": old} for new, old in links.items()]
+    def __init__(self, new: str, old: str, inputs: list[dict], outputs: int, widgets=None, optional=None):
+        super().__init__(new, old, old_widget_ids=widgets, input_mapping=inputs)
+        self.front_end = {
+            "input_mapping": [{"new_id": ours, "old_id": theirs} for ours, theirs in (optional or {}).items()] + inputs,
+            "output_mapping": [{"new_idx": index, "old_idx": index} for index in range(outputs)],
+        }
 
     def as_dict(self) -> dict:
         """What the front end is told."""
-        told = super().as_dict()
-        return told | {"input_mapping": [*self.links, *(told["input_mapping"] or [])]}
-
-
-def _same(count: int) -> list[dict]:
-    return [{"new_idx": index, "old_idx": index} for index in range(count)]
+        return super().as_dict() | self.front_end
 
 
 def replacements() -> list[io.NodeReplace]:
     """Old node -> ours or a stock one, with the old names of what they take."""
     return [
-        io.NodeReplace(
+        _Replacement(
             "ICEditPrompt",
             "InContextEditInstruction",
-            old_widget_ids=["editText"],
-            input_mapping=[
+            [
                 {"new_id": "clip", "old_id": "clip"},
                 {"new_id": "instruction", "old_id": "editText"},
                 {"new_id": "guidance", "set_value": GUIDANCE},
                 {"new_id": "template", "set_value": "in-context"},
             ],
-            output_mapping=_same(1),
+            outputs=1,
+            widgets=["editText"],
         ),
-        _OfTheCanvas(
+        _Replacement(
             "ICEditDiptych",
             "DiptychCreate",
-            old_widget_ids=["image"],
-            input_mapping=[
+            [
                 {"new_id": "width", "set_value": WIDTH},
                 {"new_id": "fit", "set_value": "resize"},
                 {"new_id": "context", "set_value": 0.5},
             ],
-            output_mapping=_same(2),
-            links={"image": "image_input"},
+            outputs=2,
+            widgets=["image"],
+            optional={"image": "image_input"},
         ),
-        io.NodeReplace(
+        _Replacement(
             "InpaintModelConditioning",
             "ICEFConditioning",
-            input_mapping=[
+            [
                 {"new_id": "positive", "old_id": "In_context"},
                 {"new_id": "negative", "old_id": "negative"},
                 {"new_id": "vae", "old_id": "vae"},
@@ -65,7 +69,7 @@ def replacements() -> list[io.NodeReplace]:
                 {"new_id": "mask", "old_id": "maskDiptych"},
                 {"new_id": "noise_mask", "set_value": True},
             ],
-            output_mapping=_same(3),
+            outputs=3,
         ),
     ]
 

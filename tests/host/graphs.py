@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,17 @@ PUBLISHED = {
     "vae/ae.safetensors": "icedit_demo_vae.safetensors",
 }
 """Published file names, and the small files of the same kind."""
+
+
+@contextmanager
+def small_files(server, more=None):
+    """Small files under the published names, and `more` of them, taken away again; what is there already stays."""
+    wanted = {name: WEIGHTS / file for name, file in PUBLISHED.items()} | (more or {})
+    missing = {name: file for name, file in wanted.items() if not (server.base / "models" / name).exists()}
+    placed = [server.place_model(name, file) for name, file in missing.items()]
+    yield
+    for file in placed:
+        file.unlink()
 
 
 def shipped(name: str) -> dict:

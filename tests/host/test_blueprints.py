@@ -4,17 +4,15 @@ import json
 import urllib.request
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from devtools import workflows
 from devtools.api_form import api_graph
 from devtools.graph import Link, Node, Workflow
 
-from . import flux_case, graphs
+from . import graphs
 from .test_filter_workflows import with_small_encoders
 from .test_rank import judge_server, says_two
-from .test_workflows import small_picture
+from .test_workflows import adapter_file, small_picture  # noqa: F401 - a fixture
 
 FEW = {"steps": 3, "width": 64}
 BOXES = {box.name: box for box in workflows.blueprints(workflows.INSTRUCTION)}
@@ -27,19 +25,9 @@ def served(url, path):
 
 
 @pytest.fixture
-def published_files(server, tmp_path):
-    """Small files under the published names, taken away again."""
-    weights = load_file(graphs.WEIGHTS / "icedit_demo_fill.safetensors")
-    adapter = tmp_path / "moe.safetensors"
-    save_file(flux_case.random_adapter(weights, torch.Generator().manual_seed(0), rank=4), adapter)
-    files = {name: graphs.WEIGHTS / file for name, file in graphs.PUBLISHED.items()}
-    placed = []
-    for name, file in (files | {f"loras/{workflows.MOE_LORA}": adapter}).items():
-        if not (server.base / "models" / name).exists():
-            placed.append(server.place_model(name, file))
-    yield
-    for file in placed:
-        file.unlink()
+def published_files(server, adapter_file):  # noqa: F811
+    with graphs.small_files(server, {f"loras/{workflows.MOE_LORA}": adapter_file}):
+        yield
 
 
 def used(name, info, **inputs):

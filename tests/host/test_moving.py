@@ -43,14 +43,8 @@ def table(server):
 
 @pytest.fixture
 def small_files(server):
-    """Small files under the published names, taken away again."""
-    placed = []
-    for name, file in graphs.PUBLISHED.items():
-        if not (server.base / "models" / name).exists():
-            placed.append(server.place_model(name, graphs.WEIGHTS / file))
-    yield
-    for file in placed:
-        file.unlink()
+    with graphs.small_files(server):
+        yield
 
 
 def official():
@@ -105,22 +99,42 @@ async def test_a_workflow_of_the_official_shape_runs_with_our_nodes(client, tabl
     assert words.endswith("exactly the same as on the left but make her hair dark green")
 
 
+def with_old_nodes(graph):
+    """A graph of ours with the official pack's prompt and conditioning."""
+    old = json.loads(json.dumps(graph))
+    prompt, condition = (graphs.find(graph, kind) for kind in ("ICEditPrompt", "InpaintModelConditioning"))
+    words, inputs = graph[prompt]["inputs"], graph[condition]["inputs"]
+    old[prompt]["class_type"], old[condition]["class_type"] = "InContextEditInstruction", "ICEFConditioning"
+    old[prompt]["inputs"] = {"clip": words["clip"], "editText": words["instruction"]}
+    old[condition]["inputs"] = {"In_context": inputs["positive"], "negative": inputs["negative"], "vae": inputs["vae"]}
+    old[condition]["inputs"] |= {"diptych": inputs["pixels"], "maskDiptych": inputs["mask"]}
+    return old
+
+
+def renumbered(graph, first):
+    """The same graph with other numbers."""
+    numbers = {number: str(first + int(number)) for number in graph}
+    moved = json.loads(json.dumps(graph))
+    for node in moved.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list):
+                node["inputs"][name] = [numbers[value[0]], value[1]]
+    return {numbers[number]: node for number, node in moved.items()}
+
+
 async def test_replaced_on_the_server_the_picture_is_that_of_our_own_nodes(client):
     ours = graphs.changed(graphs.shipped("icedit_demo"), "KSampler", steps=4)
     expected = await graphs.picture(client, await client.run(ours, timeout=120))
-    prompt, condition = (graphs.find(ours, kind) for kind in ("ICEditPrompt", "InpaintModelConditioning"))
-    old = json.loads(json.dumps(ours))
-    old[prompt] |= {"class_type": "InContextEditInstruction"}
-    old[prompt]["inputs"] = {
-        "clip": ours[prompt]["inputs"]["clip"],
-        "editText": ours[prompt]["inputs"]["instruction"],
-    }
-    inputs = ours[condition]["inputs"]
-    old[condition] |= {"class_type": "ICEFConditioning"}
-    old[condition]["inputs"] = {"In_context": inputs["positive"], "negative": inputs["negative"], "vae": inputs["vae"]}
-    old[condition]["inputs"] |= {"diptych": inputs["pixels"], "maskDiptych": inputs["mask"]}
     await client.free()
-    assert np.array_equal(await graphs.picture(client, await client.run(old, timeout=120)), expected)
+    result = await client.run(with_old_nodes(ours), timeout=120)
+    assert np.array_equal(await graphs.picture(client, result), expected)
+
+
+async def test_the_order_in_which_the_server_replaces_does_not_matter(client):
+    """It goes through a set of numbers, so that other numbers are another order."""
+    graph = with_old_nodes(graphs.shipped("icedit_demo"))
+    for first in range(0, 800, 100):
+        await client.cancel(await client.queue(renumbered(graph, first)))
 
 
 @pytest.mark.parametrize("linked", [True, False])

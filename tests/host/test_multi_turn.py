@@ -4,16 +4,14 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from devtools import workflows
 from devtools.api_form import api_graph
 
-from . import flux_case, graphs
+from . import graphs
 from .test_filter_workflows import with_small_encoders
-from .test_workflows import small_picture
+from .test_workflows import adapter_file, small_picture  # noqa: F401 - a fixture
 
 WORDS = ("color the green circle orange", "remove the pink square", "add a cyan triangle to the bottom left")
 
@@ -70,19 +68,9 @@ async def test_every_turn_has_its_own_words_and_starts_from_the_picture_before(c
 
 
 @pytest.fixture
-def published_files(server, tmp_path):
-    """Small files under the published names, taken away again."""
-    weights = load_file(graphs.WEIGHTS / "icedit_demo_fill.safetensors")
-    adapter = tmp_path / "moe.safetensors"
-    save_file(flux_case.random_adapter(weights, torch.Generator().manual_seed(0), rank=4), adapter)
-    files = {name: graphs.WEIGHTS / file for name, file in graphs.PUBLISHED.items()}
-    placed = []
-    for name, file in (files | {f"loras/{workflows.MOE_LORA}": adapter}).items():
-        if not (server.base / "models" / name).exists():
-            placed.append(server.place_model(name, file))
-    yield
-    for file in placed:
-        file.unlink()
+def published_files(server, adapter_file):  # noqa: F811
+    with graphs.small_files(server, {f"loras/{workflows.MOE_LORA}": adapter_file}):
+        yield
 
 
 async def test_the_flux_workflow_validates_unchanged_and_runs_on_small_files(client, published_files):
