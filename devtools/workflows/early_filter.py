@@ -47,8 +47,8 @@ def early_filter_workflow(
         **judges,
         **instead,
         "rank": _rank(instruction),
-        "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, title="In order", height=330),
-        "finish": Node("ICEditFinish", {"candidates": Link("candidates", 0), "ranking": Link("rank", 1)}),
+        "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, title="In order", height=260),
+        "finish": Node("ICEditFinish", {"candidates": Link("candidates", 0), "ranking": Link("rank", 1)}, height=204),
         "decode": with_inputs(base["decode"], samples=Link("finish")),
         "restore": base["restore"],
         "save": base["save"],
@@ -59,7 +59,7 @@ def early_filter_workflow(
 def _candidates(base: Mapping[str, Node], early: int, vae: Link) -> dict[str, Node]:
     plan = {name: base["sample"].inputs[name] for name in SETTINGS} | {"count": COUNT, "early_steps": early}
     return {
-        "candidates": Node("ICEditCandidates", plan),
+        "candidates": Node("ICEditCandidates", plan, height=420),
         "previews": Node("VAEDecode", {"samples": Link("candidates", 1), "vae": vae}),
         "panels": Node("ICEditRestore", {"images": Link("previews"), "layout": Link("diptych", 2)}),
     }
@@ -74,7 +74,7 @@ def _rank(instruction: str | Link) -> Node:
         "method": "knockout",
         "both_orders": True,
     }
-    return Node("ICEditRank", inputs)
+    return Node("ICEditRank", inputs, height=560)  # its report grows it, where nodes are HTML
 
 
 def _columns(*names: Mapping[str, Node]) -> tuple[Column, ...]:

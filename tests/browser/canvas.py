@@ -14,7 +14,7 @@ from devtools.server import Host
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = {"width": 1600, "height": 1000}
 SEEDS = itertools.count(1)
-LIMIT = 60_000  # milliseconds at most for the page, a run or a click; each takes seconds on a quiet machine
+LIMIT = 120_000  # milliseconds at most for the page, a run or a click; each takes seconds on a quiet machine
 
 # What the host's page complains about on every machine: files that nobody has written yet, the sizes of models, which
 # it looks up elsewhere and may not, and a getter of its own.

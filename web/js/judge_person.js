@@ -4,7 +4,7 @@ import { api } from "../../../scripts/api.js";
 
 const NODE = "ICEditJudgePerson";
 const HINT = "During a run the candidates appear here; click the best one.";
-const MIN_SIZE = [420, 460];
+const MIN_SIZE = [420, 560]; // seven pictures in three rows
 
 const waiting = new Map(); // id -> {id, node, instruction, count}
 
@@ -17,6 +17,8 @@ style.textContent = `
   border-radius: 6px; background: var(--comfy-input-bg, #222); color: inherit; font: inherit; text-align: center; }
 .icedit-choice button { cursor: pointer; }
 .icedit-choice button:hover, .icedit-choice button:focus-visible { border-color: #4a9eff; outline: none; }
+.icedit-choice:has(button) { background: var(--comfy-menu-bg, #353535); }
+[data-node-id]:has(.icedit-choice button) { z-index: 1000 !important; }
 .icedit-choice button:disabled { cursor: default; opacity: 0.5; }
 .icedit-choice img { display: block; width: 100%; max-height: 320px; object-fit: contain; }
 `;
@@ -72,8 +74,19 @@ function panels(node) {
 function draw(node) {
     const choice = [...waiting.values()].find((one) => findNode(one.node) === node);
     for (const panel of panels(node)) fill(panel, choice);
-    if (choice) node.setSize([Math.max(node.size[0], MIN_SIZE[0]), Math.max(node.size[1], MIN_SIZE[1])]);
+    resize(node, choice);
     node.setDirtyCanvas?.(true, true);
+}
+
+// With pictures to choose from the node lies large above its neighbours; then it is as it was.
+function resize(node, choice) {
+    if (choice) {
+        node.iceditSize ??= [...node.size];
+        node.setSize(node.size.map((side, axis) => Math.max(side, MIN_SIZE[axis])));
+    } else if (node.iceditSize) {
+        node.setSize(node.iceditSize);
+        delete node.iceditSize;
+    }
 }
 
 function fill(panel, choice) {
