@@ -47,11 +47,11 @@ def early_filter_workflow(
         **judges,
         **instead,
         "rank": _rank(instruction),
-        "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, title="In order", height=260),
+        "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, title="In order", height=240),
         "finish": Node("ICEditFinish", {"candidates": Link("candidates", 0), "ranking": Link("rank", 1)}, height=204),
         "decode": with_inputs(base["decode"], samples=Link("finish")),
         "restore": base["restore"],
-        "save": base["save"],
+        "save": replace(base["save"], height=330),
     }
     return Workflow(nodes, _columns(edit["loaders"], words, judges, instead))
 

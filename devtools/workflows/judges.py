@@ -27,7 +27,7 @@ def host_judge() -> Mapping[str, Node]:
 
 def person_judge() -> Mapping[str, Node]:
     """You."""
-    return {"judge": Node("ICEditJudgePerson", {}, height=300)}
+    return {"judge": Node("ICEditJudgePerson", {}, height=280)}
 
 
 def server_judge() -> Mapping[str, Node]:
