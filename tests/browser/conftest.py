@@ -84,6 +84,8 @@ def opened(request: pytest.FixtureRequest, browser, server: Host) -> Iterator[Ca
         post(server, f"settings/{name}", value)
     shots = Path(os.environ.get("ICEDIT_SCREENSHOTS") or ROOT / "out" / "browser")
     shots.mkdir(parents=True, exist_ok=True)
+    for old in shots.glob(f"{request.param}_*.png"):
+        old.unlink()
     context = browser.new_context(viewport=SIZE, locale="en-US")
     canvas = Canvas(context.new_page(), server, request.param, shots)
     canvas.visit()
@@ -100,6 +102,7 @@ def canvas(opened: Canvas, server: Host, request: pytest.FixtureRequest) -> Iter
         opened.shot(f"failed_{request.node.name}")
         for path in ("queue", "interrupt"):  # what it left running is not the next one's
             post(server, path, {"clear": True})
+        opened.visit()
     assert opened.complaints == []
 
 

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from .canvas import ROOT, Canvas
+from .canvas import LIMIT, ROOT, Canvas
+
+playwright = pytest.importorskip("playwright.sync_api")
 
 BLUEPRINTS = sorted(file.stem for file in (ROOT / "subgraphs").glob("*.json"))
 PLACE = (900, 250)
 
 
+def open_search(canvas: Canvas) -> None:
+    """Double-click, and again where the machine was so busy that it took the clicks for two."""
+    shown = canvas.page.locator("[data-testid^=search-category-]").first
+    for _ in range(10):
+        canvas.page.mouse.dblclick(500, 500)
+        try:
+            return shown.wait_for(timeout=LIMIT / 10)
+        except playwright.TimeoutError:
+            continue
+    raise AssertionError("ten double-clicks on the empty canvas opened no search")
+
+
 def dropped(canvas: Canvas, name: str, menu: str) -> int:
     """Double-click on an empty canvas, type the name, take the find of that menu to a place and drop it there."""
     canvas.blank()
-    canvas.page.mouse.dblclick(500, 500)
-    canvas.page.locator("[data-testid^=search-category-]").first.wait_for()
+    open_search(canvas)
     canvas.page.keyboard.type(name)
     found = canvas.page.get_by_test_id("result-item").filter(has_text=menu).filter(has_text=name)
     found.first.wait_for()
