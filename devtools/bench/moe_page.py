@@ -36,7 +36,8 @@ def _how() -> list[str]:
         "`python dev.py bench moe` goes on where it stopped; `--anew` starts again. All ways run by turns in one",
         "process, in another order each round. A percentage is the median over the rounds of a way's time over the",
         "base's in the same round, in brackets the middle half of the rounds. *Work* is the processor's time, which",
-        "other programs disturb less than the clock's; the machine's load is beside it.",
+        "other programs disturb less than the clock's; the machine's load is beside it, and where that is above the",
+        "number of cores the clock says nothing.",
         f"Rank {RANK}, {EXPERTS} experts, 1 per token.",
         "",
     ]
@@ -108,9 +109,12 @@ def _step(row: dict) -> list[str]:
         f"took {load['read']:.2f} s, attaching {load['attach']:.2f} s,",
         f"the host's loading and merging {first['ours']['host_loads_seconds']:.1f} s (base: "
         f"{base['host_loads_seconds']:.1f} s).",
+        "The experts are in the process from the start, so no row shows them; what the merged part holds are the",
+        "weights that it replaced, which the host keeps for every LoRA.",
         "",
         f"With the system's allocator as it comes, page faults of one step and its work over the "
         f"base's: {', '.join(loose)}.",
+        "The rounds above keep freed memory in the process, and have none.",
         "",
     ]
 

@@ -12,14 +12,15 @@ TEST = re.compile(r"`((?:[a-z_]+\.py::)?test_[a-z0-9_]+(?:\.py)?)")
 
 
 def rows():
-    """(condition, result, test) of every table; `same` is the row's before."""
+    """(condition, result, test) of the tables of conditions; `same` is the row's before."""
     found: list[tuple[str, str, str]] = []
+    conditions = False
     for line in (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("| ").split(" | ")] if line.startswith("|") else []
-        if len(cells) < 3 or cells[0] == "condition" or set(line) <= set("|- "):
-            continue
-        test = found[-1][2] if cells[-1] == "same" else cells[-1]
-        found.append((cells[0], cells[1], test))
+        if not cells or cells[0] == "condition":
+            conditions = bool(cells)
+        elif conditions and not set(line) <= set("|- "):
+            found.append((cells[0], cells[1], found[-1][2] if cells[-1] == "same" else cells[-1]))
     return found
 
 
