@@ -87,9 +87,9 @@ class ICEditPrompt(io.ComfyNode):
         script = prompt.foreign_script(ic_prompt)
         note = ic_prompt
         if script:
-            note += (
-                f"\n\nNote: there are {script} letters in the prompt, but FLUX's text encoders know English. "
-                "Write the instruction in English."
+            note = (  # first, since a node shows no more than the beginning of a long text
+                f"Note: there are {script} letters in the prompt, but FLUX's text encoders know English. "
+                f"Write the instruction in English.\n\n{ic_prompt}"
             )
         conditioning = encode(clip, ic_prompt, guidance)
         return io.NodeOutput(conditioning, ic_prompt, ui=say(cls, note, warning=bool(script)))
