@@ -1,9 +1,27 @@
 // ICEdit Judge (person): shows waiting candidates on the node and sends the click back.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { words } from "./node_pictures.js";
 
 const NODE = "ICEditJudgePerson";
-const HINT = "During a run the candidates appear here; click the best one.";
+const WORDS = {
+    en: {
+        hint: "During a run the candidates appear here; click the best one.",
+        click: "Click the best edit",
+        elsewhere: "A run waits for your choice. Open its workflow.",
+        lost: "The choice did not arrive",
+        source: "source",
+        candidate: "candidate",
+    },
+    zh: {
+        hint: "运行时，这里显示各个候选；请点击最好的一个。",
+        click: "请点击最好的编辑结果",
+        elsewhere: "有一次运行在等您选择。请打开它的工作流。",
+        lost: "选择没有送达",
+        source: "原图",
+        candidate: "候选",
+    },
+};
 const MIN_SIZE = [420, 560]; // seven pictures in three rows
 
 const waiting = new Map(); // id -> {id, node, instruction, count}
@@ -61,7 +79,7 @@ async function click(choice, index, panel) {
         over(choice.id);
     } catch (error) {
         buttons.forEach((button) => (button.disabled = false));
-        say("error", `The choice did not arrive: ${error.message}`);
+        say("error", `${words(WORDS).lost}: ${error.message}`);
     }
 }
 
@@ -91,24 +109,25 @@ function resize(node, choice) {
 
 function fill(panel, choice) {
     if (!choice) {
-        panel.replaceChildren(HINT);
+        panel.replaceChildren(words(WORDS).hint);
         return;
     }
-    const words = document.createElement("div");
-    words.textContent = `Click the best edit: ${choice.instruction}`;
+    const texts = words(WORDS);
+    const task = document.createElement("div");
+    task.textContent = `${texts.click}: ${choice.instruction}`;
     const pictures = document.createElement("div");
     pictures.className = "pictures";
     const source = document.createElement("figure");
-    source.append(...picture(choice, "source", "source"));
+    source.append(...picture(choice, "source", texts.source));
     pictures.append(source);
     for (let index = 0; index < choice.count; index++) {
         const button = document.createElement("button");
         button.type = "button";
-        button.append(...picture(choice, index, `candidate ${index}`));
+        button.append(...picture(choice, index, `${texts.candidate} ${index}`));
         button.addEventListener("click", () => click(choice, index, panel));
         pictures.append(button);
     }
-    panel.replaceChildren(words, pictures);
+    panel.replaceChildren(task, pictures);
 }
 
 function show(choice) {
@@ -117,7 +136,7 @@ function show(choice) {
     post(`/icedit/choices/${choice.id}/shown`, { client_id: api.clientId }).catch(() => {});
     const node = findNode(choice.node);
     if (node) draw(node);
-    if (news) say("info", node ? "Click the best edit." : "A run waits for your choice. Open its workflow.");
+    if (news) say("info", words(WORDS)[node ? "click" : "elsewhere"]);
 }
 
 function over(id) {
@@ -147,7 +166,7 @@ app.registerExtension({
         if (node.comfyClass !== NODE) return;
         const panel = document.createElement("div");
         panel.className = "icedit-choice";
-        panel.textContent = HINT;
+        panel.textContent = words(WORDS).hint;
         panel.addEventListener("pointerdown", (event) => event.stopPropagation());
         panel.addEventListener("wheel", (event) => event.stopPropagation());
         node.iceditPanel = panel;
