@@ -100,7 +100,9 @@ def main() -> None:
         if wanted("layers", case.key):
             keep("layers", case.key, measure_layers(case, 3 if case.flops > LONG else options.rounds, device))
     if not options.quick:
-        OUT.with_suffix(".md").write_text(moe_page.page(results), encoding="utf-8")
+        missing = [f"step {key}" for key in STEPS if key not in results["step"]]
+        missing += [case.key for case in cases(False) if case.key not in results["layers"]]
+        OUT.with_suffix(".md").write_text(moe_page.page(results, missing), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,9 +26,11 @@ def line(figures: dict) -> str:
     return ", ".join(f"{name} {row['median_ms']} ms ({_over(row)})" for name, row in figures["ways"].items())
 
 
-def page(results: dict) -> str:
+def page(results: dict, missing: list[str]) -> str:
+    """The page; `missing` names what the bench measures and these figures do not have yet."""
     lines = ["# What the routed layers cost", "", *_how(), *_floor(), *_steps(results["step"])]
-    return "\n".join([*lines, *_layers(results["layers"])]) + "\n"
+    lines += [*_layers(results["layers"]), f"Not run: {', '.join(missing) or 'nothing'}."]
+    return "\n".join(lines) + "\n"
 
 
 def _how() -> list[str]:
