@@ -9,7 +9,7 @@ from typing import Any
 from ..graph import Column, Group, Link, Node, Workflow
 
 NOISE_MASK = True  # the same successes on the demo and a smaller error outside the edit: benchmarks/demo_model.md
-NARROW, WIDE, NOTE = 270, 330, 400  # px of a column
+NARROW, WIDE, NOTE = 270, 330, 450  # px of a column
 GREY, BLUE, AMBER, PURPLE, GREEN, SLATE = "#8A8A8A", "#3f789e", "#b58b2a", "#a1309b", "#3f9152", "#8888AA"
 
 
@@ -79,7 +79,7 @@ def with_inputs(node: Node, **inputs: Any) -> Node:
 
 
 def note_node(text: str) -> dict[str, Node]:
-    return {"note": Node("MarkdownNote", title="Read me", height=360, text=text)}
+    return {"note": Node("MarkdownNote", title="Read me", height=415, text=text)}
 
 
 def models_column(loaders: Iterable[str], *below: Group) -> Column:

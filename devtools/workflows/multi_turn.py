@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..graph import Box, Column, Group, Link, Node, Workflow, port
-from .edit import AMBER, BLUE, GREEN, GREY, NARROW, PURPLE, SLATE, edit_nodes, note_node
+from .edit import AMBER, BLUE, GREEN, GREY, NARROW, NOTE, PURPLE, SLATE, edit_nodes, note_node
 
 SIDE = 300  # px of a column
 
@@ -58,7 +58,7 @@ def multi_turn_workflow(
     box = turn_box()
     nodes: dict[str, Node] = {**note_node(note), **loaders, "image": image}
     columns = [
-        Column(400, (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders)))),
+        Column(NOTE, (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders)))),
         Column(NARROW, (Group("2 Your picture", BLUE, ("image",)),)),
     ]
     shared: dict[str, Any] = {"model": model, "clip": clip, "vae": vae, "seed": seed, "steps": steps, "width": width}
