@@ -91,6 +91,11 @@ class Canvas:
         pairs = itertools.combinations(self.ask("boxes"), 2)
         return [f"{a['title']} / {b['title']}" for a, b in pairs if _over(a, b)]
 
+    def outside(self) -> list[str]:
+        """Nodes that reach out of every group."""
+        groups = self.ask("groups")
+        return [box["title"] for box in self.ask("boxes") if not any(_inside(box, group) for group in groups)]
+
     def node(self, kind: str) -> int:
         """The id of the one node of that type."""
         (found,) = self.ask("ids", kind)
@@ -173,3 +178,8 @@ def _over(a: dict[str, float], b: dict[str, float]) -> bool:
     wide = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
     high = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
     return wide > 2 and high > 2
+
+
+def _inside(box: dict[str, float], group: dict[str, float]) -> bool:
+    within = group["x"] <= box["x"] and box["x"] + box["width"] <= group["x"] + group["width"]
+    return within and group["y"] <= box["y"] and box["y"] + box["height"] <= group["y"] + group["height"] + 2

@@ -62,6 +62,9 @@ window.look = {
             return { title: node.title, x: node.pos[0], y: node.pos[1] - bar, width: node.size[0], height };
         }),
 
+    groups: () =>
+        app.canvas.graph._groups.map(({ pos: [x, y], size: [width, height] }) => ({ x, y, width, height })),
+
     approach(id, scale) {
         app.canvas.ds.scale = scale;
         app.canvas.centerOnNode(look.node(id));

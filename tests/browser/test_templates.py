@@ -39,7 +39,7 @@ def test_opens_whole(canvas: Canvas, name: str):
     shipped = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
     queued = canvas.ask("contents")["output"]
     assert {number: plain(node) for number, node in queued.items()} == {n: plain(node) for n, node in shipped.items()}
-    assert canvas.overlaps() == [], "nodes that lie over others"
+    assert canvas.overlaps() == [] and canvas.outside() == [], "nodes that do not fit their places"
 
 
 def test_a_model_that_is_not_there_is_offered(canvas: Canvas):
