@@ -39,11 +39,14 @@ window.look = {
     enter: (id) => void app.canvas.openSubgraph(look.node(id).subgraph, look.node(id)),
     widget: (id, name) => look.node(id).widgets.find((widget) => widget.name === name),
 
-    // Every node is on the screen, after two frames.
-    drawn: () =>
-        new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))).then(
-            () => !LiteGraph.vueNodesMode || app.canvas.graph._nodes.every((node) => look.element(node.id)),
-        ),
+    // Every node is on the page, and the view has stood still for two frames.
+    async drawn() {
+        const view = () => [app.canvas.ds.scale, ...app.canvas.ds.offset].join();
+        const before = view();
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const all = !LiteGraph.vueNodesMode || app.canvas.graph._nodes.every((node) => look.element(node.id));
+        return all && before === view();
+    },
     element: (id) => document.querySelector(`[data-node-id="${id}"]`),
 
     // Types that are not there, and of nodes that show an error, in subgraphs too.
@@ -58,7 +61,7 @@ window.look = {
     boxes: () =>
         app.canvas.graph._nodes.map((node) => {
             const [bar, element] = [LiteGraph.NODE_TITLE_HEIGHT, look.element(node.id)];
-            const height = element?.getBoundingClientRect().height / app.canvas.ds.scale || node.size[1] + bar;
+            const height = element ? element.offsetHeight : node.size[1] + bar;
             return { title: node.title, x: node.pos[0], y: node.pos[1] - bar, width: node.size[0], height };
         }),
 
