@@ -33,10 +33,12 @@ def dropped(canvas: Canvas, name: str, menu: str) -> int:
     found.first.wait_for()
     canvas.shot(f"search_{name.replace(' ', '_')}")
     found.first.click()
-    canvas.page.mouse.move(600, 400)
-    canvas.page.mouse.move(*PLACE, steps=5)
-    canvas.page.mouse.click(*PLACE)
-    canvas.wait("settled")
+    canvas.wait("all")  # the node hangs on the pointer from now on
+    while not canvas.ask("settled"):
+        canvas.page.mouse.move(600, 400)
+        canvas.page.mouse.move(*PLACE, steps=5)
+        canvas.page.mouse.click(*PLACE)
+        canvas.page.wait_for_timeout(500)
     canvas.wait("drawn")
     (number,) = canvas.ask("all")
     return number
