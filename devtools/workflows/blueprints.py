@@ -7,7 +7,7 @@ from typing import Any
 
 from ..graph import Box, Column, Group, Link, Node, Workflow, port
 from .early_filter import COUNT, SETTINGS
-from .edit import AMBER, BLUE, GREEN, GREY, NARROW, PURPLE, edit_nodes, with_inputs
+from .edit import BOX_COLUMNS, GREEN, GREY, NARROW, boxed_nodes, with_inputs
 from .models import AE, CLIP_L, FILL, MOE_LORA, T5, flux_loaders
 
 FILES = {
@@ -28,18 +28,11 @@ def blueprints(instruction: str) -> tuple[Box, ...]:
 
 
 def _edit_box(values: dict[str, Any]) -> Box:
-    nodes = {**_loaders(), **_edit()}
+    nodes = {**_loaders(), **boxed_nodes(Link("lora"), Link("clip"), Link("vae"))}
     nodes["diptych"] = with_inputs(nodes["diptych"], mask=port("mask"), fit=port("fit"))
-    columns = (
-        _models(),
-        Column(NARROW, (Group("Side by side", AMBER, ("diptych", "prompt")),)),
-        Column(NARROW, (Group("Prepare", BLUE, ("negative", "condition", "size", "shift")),)),
-        Column(NARROW, (Group("Sample", PURPLE, ("sample", "decode")),)),
-        Column(NARROW, (Group("Result", GREEN, ("restore",)),)),
-    )
     return Box(
         "ICEdit",
-        Workflow(nodes, columns, first=101),
+        Workflow(nodes, (_models(), *BOX_COLUMNS), first=101),
         ("image", "mask", "instruction", "seed", "steps", "width", "fit", *FILES),
         {"image": Link("restore", 0), "change": Link("restore", 1)},
         values,
@@ -50,7 +43,7 @@ def _edit_box(values: dict[str, Any]) -> Box:
 
 
 def _best_box(values: dict[str, Any]) -> Box:
-    nodes = {**_loaders(), **_edit()}
+    nodes = {**_loaders(), **boxed_nodes(Link("lora"), Link("clip"), Link("vae"))}
     plan = {name: nodes["sample"].inputs[name] for name in SETTINGS}
     plan |= {"count": port("count"), "early_steps": port("early_steps")}
     parts = {
@@ -63,8 +56,7 @@ def _best_box(values: dict[str, Any]) -> Box:
     kept = {name: node for name, node in nodes.items() if name not in ("sample", "decode", "restore")}
     columns = (
         _models(),
-        Column(NARROW, (Group("Side by side", AMBER, ("diptych", "prompt")),)),
-        Column(NARROW, (Group("Prepare", BLUE, ("negative", "condition", "size", "shift")),)),
+        *BOX_COLUMNS[:2],
         Column(NARROW, (Group("Several seeds, the best is finished", GREEN, ("best",)),)),
     )
     return Box(
@@ -86,19 +78,6 @@ def _loaders() -> dict[str, Node]:
         named = {key: port(key) for key in node.inputs if key in FILES}
         loaders[name] = replace(node, inputs={**node.inputs, **named})
     return loaders
-
-
-def _edit() -> dict[str, Node]:
-    return edit_nodes(
-        Link("lora"),
-        Link("clip"),
-        Link("vae"),
-        image=port("image"),
-        instruction=port("instruction"),
-        width=port("width"),
-        steps=port("steps"),
-        seed=port("seed"),
-    )
 
 
 def _models() -> Column:

@@ -6,11 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..graph import Column, Group, Link, Node, Workflow
+from ..graph import Column, Group, Link, Node, Workflow, port
 
 NOISE_MASK = True  # the same successes on the demo and a smaller error outside the edit: benchmarks/demo_model.md
 NARROW, WIDE, NOTE = 270, 330, 450  # px of a column
 GREY, BLUE, AMBER, PURPLE, GREEN, SLATE = "#8A8A8A", "#3f789e", "#b58b2a", "#a1309b", "#3f9152", "#8888AA"
+BOX_COLUMNS = (  # of an edit that is a box
+    Column(NARROW, (Group("Side by side", AMBER, ("diptych", "prompt")),)),
+    Column(NARROW, (Group("Prepare", BLUE, ("negative", "condition", "size", "shift")),)),
+    Column(NARROW, (Group("Sample", PURPLE, ("sample", "decode")),)),
+    Column(NARROW, (Group("Result", GREEN, ("restore",)),)),
+)
 
 
 def edit_workflow(
@@ -72,6 +78,12 @@ def edit_nodes(
         **_sampled(model, vae, steps=steps, seed=seed),
         "restore": Node("ICEditRestore", {"images": Link("decode"), "layout": Link("diptych", 2)}),
     }
+
+
+def boxed_nodes(model: Link, clip: Link, vae: Link) -> dict[str, Node]:
+    """`edit_nodes` with the box's own picture, words and settings."""
+    asked = {name: port(name) for name in ("image", "instruction", "width", "steps", "seed")}
+    return edit_nodes(model, clip, vae, **asked)
 
 
 def with_inputs(node: Node, **inputs: Any) -> Node:

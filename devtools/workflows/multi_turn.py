@@ -6,32 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..graph import Box, Column, Group, Link, Node, Workflow, port
-from .edit import AMBER, BLUE, GREEN, GREY, NARROW, NOTE, PURPLE, SLATE, edit_nodes, note_node
+from .edit import AMBER, BLUE, BOX_COLUMNS, GREEN, NARROW, PURPLE, boxed_nodes, models_column, note_node
 
 SIDE = 300  # px of a column
 
 
 def turn_box() -> Box:
     """One edit with the models handed in, so that every turn shares them."""
-    nodes = edit_nodes(
-        port("model"),
-        port("clip"),
-        port("vae"),
-        image=port("image"),
-        instruction=port("instruction"),
-        width=port("width"),
-        steps=port("steps"),
-        seed=port("seed"),
-    )
-    columns = (
-        Column(NARROW, (Group("Side by side", AMBER, ("diptych", "prompt")),)),
-        Column(NARROW, (Group("Prepare", BLUE, ("negative", "condition", "size", "shift")),)),
-        Column(NARROW, (Group("Sample", PURPLE, ("sample", "decode")),)),
-        Column(NARROW, (Group("Result", GREEN, ("restore",)),)),
-    )
     return Box(
         "ICEdit Turn",
-        Workflow(nodes, columns, first=101),
+        Workflow(boxed_nodes(port("model"), port("clip"), port("vae")), BOX_COLUMNS, first=101),
         ("image", "model", "clip", "vae", "instruction", "seed", "steps", "width"),
         {"image": Link("restore", 0), "change": Link("restore", 1)},
         {},
@@ -58,7 +42,7 @@ def multi_turn_workflow(
     box = turn_box()
     nodes: dict[str, Node] = {**note_node(note), **loaders, "image": image}
     columns = [
-        Column(NOTE, (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders)))),
+        models_column(loaders),
         Column(NARROW, (Group("2 Your picture", BLUE, ("image",)),)),
     ]
     shared: dict[str, Any] = {"model": model, "clip": clip, "vae": vae, "seed": seed, "steps": steps, "width": width}

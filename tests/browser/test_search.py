@@ -34,11 +34,14 @@ def dropped(canvas: Canvas, name: str, menu: str) -> int:
     canvas.shot(f"search_{name.replace(' ', '_')}")
     found.first.click()
     canvas.wait("all")  # the node hangs on the pointer from now on
-    while not canvas.ask("settled"):
+    for _ in range(60):
+        if canvas.ask("settled"):
+            break
         canvas.page.mouse.move(600, 400)
         canvas.page.mouse.move(*PLACE, steps=5)
         canvas.page.mouse.click(*PLACE)
         canvas.page.wait_for_timeout(500)
+    canvas.wait("settled")
     canvas.wait("drawn")
     (number,) = canvas.ask("all")
     return number

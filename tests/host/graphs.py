@@ -26,9 +26,11 @@ def small_files(server, more=None):
     wanted = {name: WEIGHTS / file for name, file in PUBLISHED.items()} | (more or {})
     missing = {name: file for name, file in wanted.items() if not (server.base / "models" / name).exists()}
     placed = [server.place_model(name, file) for name, file in missing.items()]
-    yield
-    for file in placed:
-        file.unlink()
+    try:
+        yield
+    finally:
+        for file in placed:
+            file.unlink()
 
 
 def shipped(name: str) -> dict:
