@@ -31,6 +31,7 @@ class Edge(NamedTuple):
 
 
 DEFAULT = Edge()
+EVERYTHING = 0.99  # share of the picture from which on it is another one
 
 
 def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge: Edge = DEFAULT) -> Restored:
@@ -65,7 +66,7 @@ def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge
         results.append(result)
         masks.append(mask)
     mask = torch.stack(masks)
-    return Restored(torch.stack(results), mask, tuple(_notes(mask, len(base))))
+    return Restored(torch.stack(results), mask, tuple(_notes(mask, layout, edge)))
 
 
 def _weight(left: Tensor, right: Tensor, layout: Layout, index: int, edge: Edge) -> Tensor:
@@ -149,9 +150,17 @@ def _check(images: Tensor, layout: Layout, original: Tensor | None, edge: Edge) 
         )
 
 
-def _notes(mask: Tensor, sources: int) -> list[str]:
-    shares = [f"{100 * float((one > 0).float().mean()):.1f} %" for one in mask]
-    notes = [f"Changed: {', '.join(shares[:8])}{' ...' if len(shares) > 8 else ''} of the picture."]
-    if len(mask) > sources > 1:
+def _notes(mask: Tensor, layout: Layout, edge: Edge) -> list[str]:
+    shares = (mask > 0).flatten(1).float().mean(1)
+    said = [f"{share:.1%}".replace("%", " %") for share in shares.tolist()]
+    notes = [f"Changed: {', '.join(said[:8])}{' ...' if len(said) > 8 else ''} of the picture."]
+    if shares.min() == 0:
+        notes.append("Nothing was changed: the right panel shows the source. Try another seed or clearer words.")
+    if edge.keep != "off" and layout.mask is None and shares.max() >= EVERYTHING:
+        notes.append(
+            "Nothing of the source was kept. Right for a new style or background; else the model painted another "
+            "picture: try another seed, name what the picture shows, or give ICEdit Diptych a mask."
+        )
+    if len(mask) > (sources := len(layout.image)) > 1:
         notes.append(f"{len(mask)} candidates of {sources} sources: candidate i belongs to source i % {sources}.")
     return notes

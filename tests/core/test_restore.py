@@ -165,6 +165,21 @@ def test_candidate_i_belongs_to_source_i_mod_b():
     assert any("source i % 2" in note for note in done.notes)
 
 
+def test_it_says_when_nothing_or_everything_changed():
+    source = image(64, 48)
+    made = compose(source, 64)
+    everything = with_right(made, inverted)
+
+    def said(images, layout, edge):
+        return " ".join(restore(images, layout, None, edge).notes)
+
+    assert "Nothing was changed" in said(equal_panels(made), made.layout, Edge())
+    assert "Nothing of the source was kept" in said(everything, made.layout, Edge())
+    assert said(everything, made.layout, Edge("off")) == "Changed: 100.0 % of the picture."
+    masked = compose(source, 64, mask=torch.ones(1, 48, 64))
+    assert said(with_right(masked, inverted), masked.layout, Edge()) == "Changed: 100.0 % of the picture."
+
+
 def test_original_replaces_the_source_and_alpha_follows():
     source, other = image(40, 30, channels=4), image(40, 30, seed=9)
     made = compose(source, 32)
