@@ -74,6 +74,7 @@ class Optimiser:
 class Loss:
     left_weight: float = key(1.0, least=0)
     changed_weight: float = key(1.0, above=0)
+    small_edit_boost: float = key(1.0, least=1)
     time_mean: float = key(0.0)
     time_std: float = key(1.0, least=0)
     time_uniform: float = key(0.0, least=0, most=1)

@@ -108,6 +108,7 @@ class Learner:
             t,
             left_weight=weights.left_weight,
             changed_weight=weights.changed_weight,
+            small_edit_boost=weights.small_edit_boost,
         )
         return loss, self.trainable.balance_loss() if self.config.adapter.balance else loss.new_zeros(())
 

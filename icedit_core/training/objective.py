@@ -110,16 +110,19 @@ def flow_matching_loss(
     *,
     left_weight: float = 1.0,
     changed_weight: float = 1.0,
+    small_edit_boost: float = 1.0,
 ) -> Tensor:
     """Mean squared error of the velocity on the straight way from image to noise.
 
     Args:
         predict: see `Predict`.
-        batch: `target` (B, 16, h, w), what `predict` needs, and `changed` (B, 1, h, w) if changed_weight is not 1.
+        batch: `target` (B, 16, h, w), what `predict` needs, and `changed` (B, 1, h, w) if the cells with edited pixels
+            weigh anything but 1.
         noise: (B, 16, h, w).
         t: (B,) in [0, 1].
         left_weight: of the left panel's cells; 1 is the published one.
         changed_weight: of the right panel's cells with edited pixels; 1 is the published one.
+        small_edit_boost: see `edit_weights`; 1 is the published one.
     Returns:
         the batch's mean, a scalar; with weights, of the weighted errors (not divided by the weights' sum, so that the
         mean over processes is the mean over their samples).
@@ -128,11 +131,29 @@ def flow_matching_loss(
     target = batch["target"].float()
     way = t.view(-1, 1, 1, 1).float()
     error = (predict((1 - way) * target + way * noise, t, batch) - (noise - target)).square()
-    if left_weight == changed_weight == 1:
+    if left_weight == changed_weight == small_edit_boost == 1:
         return error.mean()
     half = target.shape[-1] // 2
     weight = torch.ones_like(error[:, :1])
-    if changed_weight != 1:
-        weight[batch["changed"] > 0] = changed_weight
+    if changed_weight != 1 or small_edit_boost != 1:
+        weight[..., half:] = edit_weights(batch["changed"][..., half:] > 0, changed_weight, small_edit_boost)
     weight[..., :half] = left_weight
     return (error * weight).mean()
+
+
+def edit_weights(changed: Tensor, weight: float, boost: float = 1.0) -> Tensor:
+    """What the error in each cell of a panel counts: 1, and more where the edit changes something.
+
+    A mean over the panel lets an edit of all of it outweigh a small one many times over. So the weight of an edit grows
+    by 1 / sqrt(its share of the panel), at most by `boost`.
+
+    Args:
+        changed: (B, 1, h, w) bool, the cells of the panel with edited pixels.
+        weight: of a cell with edited pixels where the edit takes all of the panel.
+        boost: at least 1; 1 gives every edit the same weight.
+    Returns:
+        (B, 1, h, w), float32.
+    """
+    cells = changed.float()
+    share = cells.mean((1, 2, 3), keepdim=True).clamp_min(1 / boost**2)
+    return 1 + (weight * share.rsqrt() - 1) * cells

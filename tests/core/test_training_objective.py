@@ -5,7 +5,16 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from icedit_core.training.objective import condition, draws, flow_matching_loss, image_ids, pack, unpack, velocity
+from icedit_core.training.objective import (
+    condition,
+    draws,
+    edit_weights,
+    flow_matching_loss,
+    image_ids,
+    pack,
+    unpack,
+    velocity,
+)
 
 TOKENS = "b c (h ph) (w pw) -> b (h w) (c ph pw)"
 PATCH = {"ph": 2, "pw": 2}
@@ -110,6 +119,24 @@ def test_weights_multiply_their_cells():
         total += weight * float(error[b, :, row, column].sum())
     loss = flow_matching_loss(lambda *_: guess, batch, noise, t, left_weight=0.1, changed_weight=5.0)
     torch.testing.assert_close(float(loss), total / error.numel(), rtol=1e-5, atol=0)
+    unboosted = edit_weights(batch["changed"][..., 4:] > 0, 5.0)
+    assert set(unboosted.flatten().tolist()) <= {1.0, 5.0}
     without = {name: value for name, value in batch.items() if name != "changed"}
     left_off = flow_matching_loss(lambda *_: guess, without, noise, t, left_weight=0.0)
     torch.testing.assert_close(left_off, error[..., 4:].mean() / 2)
+
+
+def test_small_edits_weigh_more_up_to_the_boost():
+    changed = torch.zeros(4, 1, 8, 8, dtype=torch.bool)
+    changed[0] = True
+    changed[1, :, :4, :4] = True  # a quarter: twice the weight
+    changed[2, :, 0, 0] = True  # a 64th: eight times, were it not for the boost
+    weight = edit_weights(changed, 5.0, 4.0)
+    assert [float(weight[i].max()) for i in range(4)] == pytest.approx([5, 10, 20, 1])
+    assert torch.equal(weight != 1, changed)
+    batch, noise, t = batch_of(), torch.randn(3, 16, 4, 8), torch.tensor([0.1, 0.5, 0.9])
+    guess = torch.randn(3, 16, 4, 8)
+    right = edit_weights(batch["changed"][..., 4:] > 0, 2.0, 3.0)
+    wanted = (guess - (noise - batch["target"])).square() * torch.cat([torch.full_like(right, 0.1), right], dim=3)
+    weights = {"left_weight": 0.1, "changed_weight": 2.0, "small_edit_boost": 3.0}
+    torch.testing.assert_close(flow_matching_loss(lambda *_: guess, batch, noise, t, **weights), wanted.mean())
