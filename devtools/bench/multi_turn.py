@@ -94,7 +94,9 @@ async def edited(client: ComfyClient, info: dict, one: Chain, keep: str) -> tupl
     for number in turns:
         graph[number]["inputs"]["keep_unedited"] = keep
         graph[f"image {number}"] = {"class_type": "PreviewImage", "inputs": {"images": [number, 0]}}
-        graph[f"mask {number}"] = {"class_type": "MaskToImage", "inputs": {"mask": [number, 1]}}
+        edited = {"class_type": "ThresholdMask", "inputs": {"mask": [number, 1], "value": 0.0}}  # also below 1/255
+        graph[f"edited {number}"] = edited
+        graph[f"mask {number}"] = {"class_type": "MaskToImage", "inputs": {"mask": [f"edited {number}", 0]}}
         graph[f"change {number}"] = {"class_type": "PreviewImage", "inputs": {"images": [f"mask {number}", 0]}}
     result = await client.run(graph, timeout=LIMIT)
 

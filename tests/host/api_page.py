@@ -10,7 +10,7 @@ from pathlib import Path
 from . import graphs
 
 PAGE = graphs.ROOT / "docs" / "api.md"
-INSTRUCTION = "turn the cyan circle red"
+INSTRUCTION = "paint the cyan circle red"
 
 
 def blocks() -> dict[str, list[str]]:

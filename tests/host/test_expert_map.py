@@ -231,6 +231,8 @@ async def test_in_the_demo_workflow(client, adapter):
 
 async def test_without_an_adapter_the_error_names_the_remedy(client, adapter):
     graph = with_map(adapter)
-    graph["lora"]["inputs"]["strength"] = 0.0
+    for node in graph.values():
+        if node["class_type"] == "ICEditLoadLoRA":  # the demo's own and the one of this test
+            node["inputs"]["strength"] = 0.0
     with pytest.raises(ExecutionFailed, match="ICEdit Expert Map: this model has no adapter with experts"):
         await client.run(graph, timeout=120)

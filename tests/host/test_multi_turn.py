@@ -27,7 +27,9 @@ def watched(graph, keep):
     seen = {"source": [scene, 0]}
     for turn, number in enumerate(turns(graph), 1):
         graph[number]["inputs"]["keep_unedited"] = keep
-        graph[f"mask {turn}"] = {"class_type": "MaskToImage", "inputs": {"mask": [number, 1]}}
+        edited = {"class_type": "ThresholdMask", "inputs": {"mask": [number, 1], "value": 0.0}}  # also below 1/255
+        graph[f"edited {turn}"] = edited
+        graph[f"mask {turn}"] = {"class_type": "MaskToImage", "inputs": {"mask": [f"edited {turn}", 0]}}
         seen |= {f"after {turn}": [number, 0], f"change {turn}": [f"mask {turn}", 0]}
     return graph | {name: {"class_type": "PreviewImage", "inputs": {"images": link}} for name, link in seen.items()}
 
