@@ -1,10 +1,10 @@
 """What each part of the method is worth on the demo model: every shipped adapter on the same scenes it never saw.
 
-    python dev.py bench ablation [--count 600] [--only NAME ...] [--out benchmarks]
+    python dev.py bench ablation [--count 600] [--only NAME ...] [--workers 2] [--out benchmarks]
 
 Writes ablation.json, ablation.md and ablation.png. A third of the scenes ask for a colour, shape and task that training
 never showed together, a third use a wording that training never saw. Figures are reported, not asserted. With --only,
-the other variants keep the figures that the file has for the same weights.
+the other variants keep the figures that the file has for the same weights. Workers measure variants side by side.
 """
 
 import argparse
@@ -14,12 +14,15 @@ import logging
 import os
 import platform
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import ablation_page
 import numpy as np
 import scenes
 import torch
+from figures import figures
 from host_model import LORAS, WEIGHTS, HostModel
 
 log = logging.getLogger("ablation")
@@ -82,7 +85,7 @@ def edits_of(host: HostModel, model, in_context: bool, examples) -> tuple[list[n
     """The edit of every scene, and the experts' shares per family and layer."""
     edits: list = [None] * len(examples)
     usage: dict[str, list] = {}
-    counter = Usage(model) if model is not None and model.additional_models else None
+    counter = Usage(model) if model.additional_models else None
     for batch in by_task(examples):
         sources = torch.stack([torch.from_numpy(examples[i].source) for i in batch])
         words = [examples[i].instruction for i in batch]
@@ -98,31 +101,13 @@ def edits_of(host: HostModel, model, in_context: bool, examples) -> tuple[list[n
     return edits, {task: np.mean(shares, axis=0).round(4).tolist() for task, shares in usage.items()}
 
 
-def figures(examples, images) -> dict:
-    """Success and mean absolute error outside the edit: overall, per family, per split, for both kinds of swap."""
-    verdicts = [e.check(image) for e, image in zip(examples, images, strict=True)]
-    groups = {"all": list(range(len(examples)))}
-    groups |= {task: [i for i, e in enumerate(examples) if e.task == task] for task in scenes.TASKS}
-    groups |= {split: [i for i, e in enumerate(examples) if e.split == split] for split in scenes.SPLITS}
-    for kind in ("shape", "shape and colour"):
-        groups[f"swap: {kind}"] = [i for i, e in enumerate(examples) if (e.task, e.kind) == ("swap", kind)]
-    return {
-        name: {
-            "scenes": len(members),
-            "success": round(float(np.mean([verdicts[i].success for i in members])), 4),
-            "outside": round(float(np.mean([verdicts[i].outside for i in members])), 4),
-        }
-        for name, members in groups.items()
-        if members
-    }
-
-
-def measure(host: HostModel, name: str, examples) -> tuple[dict, list[np.ndarray]]:
+def measure(name: str, count: int) -> tuple[dict, list[np.ndarray]]:
     """One variant's figures and edits."""
+    host, examples = HostModel(adapter=None), scenes.unseen(count)
     file, in_context = VARIANTS[name]
     path = LORAS / f"{file}.safetensors" if file else None
     start = time.perf_counter()
-    edits, usage = edits_of(host, host.adapted(path) if path else None, in_context, examples)
+    edits, usage = edits_of(host, host.adapted(path) if path else host.base, in_context, examples)
     result: dict = {"figures": figures(examples, edits), "in_context": in_context}
     if path:
         result |= {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -130,42 +115,53 @@ def measure(host: HostModel, name: str, examples) -> tuple[dict, list[np.ndarray
     if usage:
         result["expert_usage"] = usage
     result["seconds"] = round(time.perf_counter() - start, 1)
-    log.info("%s: %s", name, result["figures"]["all"])
     return result, edits
 
 
-def ceiling(host: HostModel, examples) -> dict:
+def ceiling(count: int) -> dict:
     """The same check on every target after the autoencoder's encoding and decoding."""
+    host, examples = HostModel(adapter=None), scenes.unseen(count)
     pairs = [(torch.from_numpy(e.source), torch.from_numpy(e.target)) for e in examples]
     return figures(examples, [host.autoencode(*pair).numpy() for pair in pairs])
+
+
+def facts_of(count: int) -> dict:
+    """What figures must share to stand in one file."""
+    config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
+    return {
+        "scenes": count,
+        "first_seed": scenes.UNSEEN,
+        **{k: config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
+        "weights": {k: v for k, v in config["sha256"].items() if k.startswith("icedit_demo_")},
+        "base_parameters": HostModel.parameters(WEIGHTS / "icedit_demo_fill.safetensors"),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=600, help="number of unseen scenes")
     parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--workers", type=int, default=1, help="variants measured at the same time")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "benchmarks")
     args = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
-    host, examples = HostModel(), scenes.unseen(args.count)
-    facts = {
-        "scenes": args.count,
-        "first_seed": scenes.UNSEEN,
-        **{k: host.config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
-        "weights": {k: v for k, v in host.config["sha256"].items() if k.startswith("icedit_demo_")},
-        "base_parameters": host.parameters(WEIGHTS / "icedit_demo_fill.safetensors"),
-    }
+    facts, examples = facts_of(args.count), scenes.unseen(args.count)
     out = args.out / "ablation.json"
     kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-    if {k: kept.get(k) for k in facts} != facts:
-        kept = {"variants": {}, "ceiling": ceiling(host, examples)}
-        log.info("ceiling: %s", kept["ceiling"]["all"])
     shown = ablation_page.chosen(examples)
     pictures = {}
-    for name in args.only:
-        kept["variants"][name], edits = measure(host, name, examples)
-        pictures[name] = [edits[i] for i in shown]
+    threads = (max(1, (os.cpu_count() or 1) // args.workers),)
+    with ProcessPoolExecutor(args.workers, get_context("spawn"), torch.set_num_threads, threads) as pool:
+        top = None
+        if {k: kept.get(k) for k in facts} != facts:
+            kept, top = {"variants": {}}, pool.submit(ceiling, args.count)
+        jobs = {name: pool.submit(measure, name, args.count) for name in args.only}
+        for name, job in jobs.items():
+            kept["variants"][name], edits = job.result()
+            log.info("%s: %s", name, kept["variants"][name]["figures"]["all"])
+            pictures[name] = [edits[i] for i in shown]
+        kept["ceiling"] = top.result() if top else kept["ceiling"]
     kept["variants"] = {name: kept["variants"][name] for name in VARIANTS if name in kept["variants"]}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used"
     result = {**facts, **kept, "machine": machine, "torch": torch.__version__}

@@ -1,6 +1,6 @@
-"""Measure the demo model in a real ComfyUI on scenes it never saw; figures are reported, not asserted.
+"""Measure the demo model with its LoRA-MoE in a real ComfyUI on scenes it never saw.
 
-    COMFYUI_PATH=... python demo/evaluate.py [--count 100] [--weights DIR] [--out benchmarks]
+    COMFYUI_PATH=... python demo/evaluate.py [--count 120] [--weights DIR] [--out benchmarks]
 
 Writes demo_model.json, demo_model.md and demo_model.png (source, edit, target) into --out. Everything runs in this
 process on the CPU through the host's stock loaders and nodes: the decoded right panel is judged as it is, nothing is
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import scenes
 import torch
+from figures import figures
 from host_model import WEIGHTS, HostModel
 from parity import differences
 from PIL import Image, ImageDraw
@@ -45,25 +46,6 @@ def seconds_of_one(host: HostModel, example, repeats: int = 3) -> float:
         host.edit(torch.from_numpy(example.source)[None], [example.instruction], seed=0, noise_mask=False)
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds))
-
-
-def figures(examples, images) -> dict:
-    """Success and mean absolute error outside the edit: overall, per family and per kind of swap."""
-    verdicts = [e.check(image) for e, image in zip(examples, images, strict=True)]
-    groups = {"all": list(range(len(examples)))}
-    for task in scenes.TASKS:
-        groups[task] = [i for i, e in enumerate(examples) if e.task == task]
-    for kind in ("shape", "shape and colour"):
-        groups[f"swap: {kind}"] = [i for i, e in enumerate(examples) if (e.task, e.kind) == ("swap", kind)]
-    return {
-        name: {
-            "scenes": len(members),
-            "success": round(float(np.mean([verdicts[i].success for i in members])), 4),
-            "outside": round(float(np.mean([verdicts[i].outside for i in members])), 4),
-        }
-        for name, members in groups.items()
-        if members
-    }
 
 
 def measure(host: HostModel, weights: Path, count: int) -> tuple[dict, list, list]:
@@ -99,7 +81,7 @@ def measure(host: HostModel, weights: Path, count: int) -> tuple[dict, list, lis
 def table(result: dict) -> str:
     """The figures in Markdown."""
     lines = [
-        "# The demo model on scenes it never saw",
+        "# The demo model with its LoRA-MoE on scenes it never saw",
         "",
         f"{result['model']['all']['scenes']} scenes (seeds from {result['first_seed']}), {result['panel']} px panels, "
         f"{result['steps']} steps of {result['sampler']} on the published pipeline's sigmas, guidance "
@@ -150,7 +132,7 @@ def contact_sheet(examples, edits, columns: int = 4) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=100, help="number of unseen scenes")
+    parser.add_argument("--count", type=int, default=120, help="number of unseen scenes")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "benchmarks")
     args = parser.parse_args()

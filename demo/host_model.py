@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 WEIGHTS = Path(__file__).parent / "weights"
 LORAS = Path(__file__).parent / "loras"
+ADAPTER = LORAS / "icedit_demo_moe_lora.safetensors"  # what the demo's workflows load
 
 
 class HostModel:
@@ -21,9 +22,10 @@ class HostModel:
 
     Args:
         weights: folder with the files and config.json.
+        adapter: what makes `model` of `base`; None leaves the base alone.
     """
 
-    def __init__(self, weights: Path = WEIGHTS):
+    def __init__(self, weights: Path = WEIGHTS, adapter: Path | None = ADAPTER):
         sys.path.insert(0, str(text.host_path()))
         from comfy.cli_args import args
 
@@ -38,7 +40,8 @@ class HostModel:
         comfy.utils.set_progress_bar_enabled(False)
         self.config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
         files = {k: str(weights / f"icedit_demo_{k}.safetensors") for k in ("fill", "vae", "clip_l", "t5")}
-        self.model = comfy.sd.load_diffusion_model(files["fill"])
+        self.base = comfy.sd.load_diffusion_model(files["fill"])
+        self.model = self.adapted(adapter) if adapter else self.base
         self.vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(files["vae"]))
         self.clip = comfy.sd.load_clip(
             [files["clip_l"], files["t5"]],
@@ -52,10 +55,10 @@ class HostModel:
         self._guide, self._shift = FluxGuidance, ModelSamplingFlux
 
     def adapted(self, path: Path):
-        """A copy of the model with an adapter in force, as ICEditLoadLoRA gives it."""
+        """A copy of the base with an adapter in force, as ICEditLoadLoRA gives it."""
         pack = _pack()
         adapter, top_k = pack.files.load(path)
-        return pack.adapters.attach(self.model, adapter, 1.0, top_k)
+        return pack.adapters.attach(self.base, adapter, 1.0, top_k)
 
     @staticmethod
     def parameters(path: Path) -> int:
@@ -80,7 +83,7 @@ class HostModel:
 
         Args:
             noise_mask: overwrite the left half's latent at every step.
-            model: from `adapted`; None is the base alone.
+            model: from `adapted`; None is `self.model`.
             in_context: wrap the instructions in the published prompt.
         """
         count, height, width, _ = sources.shape
@@ -102,15 +105,15 @@ class HostModel:
 
     @torch.no_grad()
     def velocity(self, noisy: torch.Tensor, masked: torch.Tensor, states: torch.Tensor, t: float = 0.7) -> torch.Tensor:
-        """The host's v for noisy latents, with the right half masked (all (B, 16, H, W), in the model's scale)."""
+        """The base's v in the host for noisy latents, the right half masked; all (B, 16, H, W) in the model's scale."""
         import comfy.model_management
 
-        comfy.model_management.load_models_gpu([self.model])
+        comfy.model_management.load_models_gpu([self.base])
         count, _, h, w = masked.shape
         mask = torch.zeros(count, 64, h, w)
         mask[..., w // 2 :] = 1
         pooled = torch.zeros(count, self.config["model_options"]["model_config"]["hidden_size"])
-        denoised = self.model.model.apply_model(
+        denoised = self.base.model.apply_model(
             noisy,
             torch.full((count,), t),
             c_concat=torch.cat([masked, mask], dim=1),

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import scenes
 from PIL import Image
-from pool import SHARES
+from pool import BOOST, EDIT_WEIGHT
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
 
@@ -25,9 +25,10 @@ from icedit_core.training.base import load_base  # noqa: E402
 from icedit_core.training.data.rows import Row  # noqa: E402
 
 log = logging.getLogger("train_adapters")
-ROWS = 10_000
+ROWS = 20_000
 FIRST_SEED = 1_000_000_000  # other scenes than the base model's
-STEPS = 900
+STEPS = 2400
+SHARES = {"recolour": 0.12, "remove": 0.06, "add": 0.10, "swap": 0.48, "background": 0.14, "style": 0.10}
 MOE = {"rank": 12, "alpha": 12, "experts": 4, "top_k": 1}
 VARIANTS = {
     "moe_lora": {"adapter": MOE, "prompt": "ic"},
@@ -91,13 +92,14 @@ def settings(name: str, state: Path, base: Path, steps: int, seed: int = 0) -> c
                 "clip": 1.0,
                 "warmup": 30,
                 "schedule": "linear",
-                "decay_from": 0.3,
+                "decay_from": 0.1,
             },
             "loss": {
                 "left_weight": 0.1,
-                "changed_weight": 5.0,
-                "time_mean": 1.3,
-                "time_std": 1.2,
+                "changed_weight": EDIT_WEIGHT,
+                "small_edit_boost": BOOST,
+                "time_mean": 0.0,
+                "time_std": 1.3,
                 "time_uniform": 0.25,
             },
             "ema": {"decay": 0.99},

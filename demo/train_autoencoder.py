@@ -1,6 +1,6 @@
 """Train the demo's autoencoder on diptychs of synthetic scenes.
 
-    python demo/train_autoencoder.py --state DIR [--minutes 24]
+    python demo/train_autoencoder.py --state DIR [--minutes 37]
     python demo/train_autoencoder.py --state DIR --decoder --minutes 6
 
 Saves DIR/autoencoder.pt every two minutes and goes on from it. The second form trains the decoder alone, which the
@@ -21,14 +21,14 @@ from autoencoder import TinyAutoencoder, diptychs
 from muon import Muon, set_lr
 
 log = logging.getLogger("train_autoencoder")
-BATCH = 8  # diptychs
+BATCH = 6  # diptychs
 MUON_LR, ADAM_LR = 3e-3, 1.5e-3
 LATENT_NOISE = 0.12
 
 
 def batch(step: int) -> torch.Tensor:
-    """Fresh diptychs; one in eight has the grey right panel that the editor is shown."""
-    examples = [scenes.make(step * BATCH + i) for i in range(BATCH)]
+    """Fresh diptychs; one in six has the grey right panel that the editor is shown."""
+    examples = [scenes.make(step * BATCH + i, task="style" if i < 2 else None) for i in range(BATCH)]
     pairs = diptychs([e.source for e in examples], [e.target for e in examples])
     pairs[0, :, :, scenes.PANEL :] = 0.5
     return pairs.contiguous(memory_format=torch.channels_last)
@@ -129,7 +129,7 @@ def train(state: Path, minutes: float, decoder: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=24)
+    parser.add_argument("--minutes", type=float, default=37)
     parser.add_argument("--decoder", action="store_true", help="train the decoder alone, from autoencoder.pt")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -39,6 +39,7 @@ def main() -> None:
         "scenes": row([*seen["scene"], *seen["target"]]),
         "restore": row([*seen["scene"], *seen["result"], *seen["change"]]),
         "candidates": row(seen["candidates"], columns=3),
+        "experts": seen["experts"][0],
     }
     for name, picture in pictures.items():
         picture.save(folder / f"{name}.png", optimize=True)
@@ -46,7 +47,7 @@ def main() -> None:
 
 async def _run(url: str) -> dict[str, list[Image.Image]]:
     async with ComfyClient(url) as client:
-        return await _edit(client) | await _candidates(client)
+        return await _edit(client) | await _candidates(client) | await _experts(client)
 
 
 async def _edit(client: ComfyClient) -> dict[str, list[Image.Image]]:
@@ -66,6 +67,16 @@ async def _candidates(client: ComfyClient) -> dict[str, list[Image.Image]]:
     previews = graph[of["ICEditRank"]]["inputs"]["candidates"]
     kept = {number: node for number, node in graph.items() if node["class_type"] not in AFTER_SAMPLING}
     return await _seen(client, kept, {"candidates": (previews[0], previews[1])})
+
+
+async def _experts(client: ComfyClient) -> dict[str, list[Image.Image]]:
+    """Which expert takes what of the finished edit."""
+    graph, of = _workflow("icedit_demo")
+    sampler, condition = of["KSampler"], of["InpaintModelConditioning"]
+    inputs = {key: graph[sampler]["inputs"][key] for key in ("model", "positive", "seed")}
+    inputs |= {"latent": [sampler, 0], "vae": graph[condition]["inputs"]["vae"]}
+    graph["map"] = {"class_type": "ICEditExpertMap", "inputs": inputs | {"sigma": 0.7, "blocks": "all", "number": 0}}
+    return await _seen(client, graph, {"experts": ("map", 0)})
 
 
 def _workflow(name: str) -> tuple[dict[str, Any], dict[str, str]]:

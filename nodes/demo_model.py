@@ -13,11 +13,11 @@ class ICEditDemoModel(io.ComfyNode):
             display_name="ICEdit Demo Model",
             category="ICEdit/edit",
             description="A small FLUX Fill that comes with the pack: no download, runs on a CPU. It knows coloured "
-            "shapes on plain backgrounds, 64 px a panel, not photographs. For photographs load FLUX.1 Fill.",
+            "shapes on plain backgrounds, 96 px a panel, not photographs. For photographs load FLUX.1 Fill.",
             search_aliases=["icedit tiny", "icedit example"],
             inputs=[],
             outputs=[
-                io.Model.Output(tooltip="The small FLUX Fill, fine-tuned on instructions."),
+                io.Model.Output(tooltip="A small FLUX Fill that knows captions. Its LoRAs teach it instructions."),
                 io.Clip.Output(tooltip="Small CLIP-L and T5 text encoders in FLUX's layout."),
                 io.Vae.Output(tooltip="A small 16-channel autoencoder (TAESD)."),
             ],

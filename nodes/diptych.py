@@ -33,7 +33,7 @@ class ICEditDiptych(io.ComfyNode):
                     max=4096,
                     step=GRID,
                     tooltip="Working width of one panel in px; the diptych is twice as wide. ICEdit is trained at 512, "
-                    f"the demo model at 64. The panel's height follows, up to {LONGEST} x width.",
+                    f"the demo model at 96. The panel's height follows, up to {LONGEST} x width.",
                 ),
                 io.Combo.Input(
                     "fit",

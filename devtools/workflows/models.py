@@ -47,12 +47,9 @@ def flux_loaders(lora: str | None = MOE_LORA) -> dict[str, Node]:
     return loaders
 
 
-def demo_loaders(lora: str | None = DEMO_LORA) -> dict[str, Node]:
+def demo_loaders() -> dict[str, Node]:
     """The small model of the pack and its adapter."""
-    loaders = {"demo": Node("ICEditDemoModel", height=90)}
-    if lora:
-        loaders["lora"] = _load_lora(Link("demo", 0), lora)
-    return loaders
+    return {"demo": Node("ICEditDemoModel", height=90), "lora": _load_lora(Link("demo", 0), DEMO_LORA)}
 
 
 def _load_lora(model: Link, name: str) -> Node:

@@ -1,0 +1,23 @@
+"""How many edits were carried out, and how exactly: one set of groups for every report."""
+
+import numpy as np
+import scenes
+
+
+def figures(examples, images) -> dict:
+    """Success and mean absolute error outside the edit: overall, per family, per split, for both kinds of swap."""
+    verdicts = [e.check(image) for e, image in zip(examples, images, strict=True)]
+    groups = {"all": list(range(len(examples)))}
+    groups |= {task: [i for i, e in enumerate(examples) if e.task == task] for task in scenes.TASKS}
+    groups |= {split: [i for i, e in enumerate(examples) if e.split == split] for split in scenes.SPLITS}
+    for kind in ("shape", "shape and colour"):
+        groups[f"swap: {kind}"] = [i for i, e in enumerate(examples) if (e.task, e.kind) == ("swap", kind)]
+    return {
+        name: {
+            "scenes": len(members),
+            "success": round(float(np.mean([verdicts[i].success for i in members])), 4),
+            "outside": round(float(np.mean([verdicts[i].outside for i in members])), 4),
+        }
+        for name, members in groups.items()
+        if members
+    }
