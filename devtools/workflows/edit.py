@@ -94,10 +94,9 @@ def note_node(text: str) -> dict[str, Node]:
     return {"note": Node("MarkdownNote", title="Read me", height=415, text=text)}
 
 
-def models_column(loaders: Iterable[str], *below: Group) -> Column:
+def models_column(loaders: Iterable[str]) -> Column:
     """The note above what is loaded."""
-    groups = (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders)), *below)
-    return Column(NOTE, groups)
+    return Column(NOTE, (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders))))
 
 
 def _prepared(vae: Link) -> dict[str, Node]:

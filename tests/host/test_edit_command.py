@@ -144,7 +144,16 @@ class TestEdit:
         replaced = icedit("--overwrite", out=first.stdout.strip())
         assert replaced.stdout == first.stdout.replace(".png", ".png (replaced)")
 
-    async def test_ctrl_c_takes_the_edit_off_the_server(self, client, server, environment, tmp_path):
+    @pytest.fixture
+    def terminal(self):
+        """SIGINT as a terminal hands it down: to what runs in the background, a shell hands it down ignored."""
+        before = signal.getsignal(signal.SIGINT)
+        if before is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    async def test_ctrl_c_takes_the_edit_off_the_server(self, client, server, environment, terminal, tmp_path):
         for way in (signal.SIGINT, signal.SIGTERM):
             command = ["icedit", "edit", str(SCENE), WORDS, "-o", "out.png", "--server", server.url]
             command += ["--workflow", "icedit_demo", "--set", "KSampler.steps=5000", "--seed", str(int(way))]
