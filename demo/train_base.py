@@ -112,7 +112,7 @@ class Trainer:
         latent, masked, weight, mask = rows
         words = self.words(form, edits)
         noise = torch.randn_like(latent)
-        t = torch.sigmoid(0.0 + 1.3 * torch.randn(BATCH))  # enough small t, which draw the corners
+        t = torch.sigmoid(1.3 * torch.randn(BATCH))  # enough small t, which draw the corners
         t = torch.where(torch.rand(BATCH) < 0.25, torch.rand(BATCH), t)
         mixed = torch.lerp(latent, noise, t[:, None, None, None])
         with torch.autocast("cpu", torch.bfloat16):
