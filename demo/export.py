@@ -54,9 +54,7 @@ def clip_l_state_dict() -> dict[str, torch.Tensor]:
 def states_of(state: Path) -> dict[str, tuple[dict[str, torch.Tensor], torch.dtype]]:
     """Every file's weights and type from the trainings' checkpoints."""
     coder = autoencoder.TinyAutoencoder()
-    finished = state / "decoder.pt"
-    coder_file = finished if finished.exists() else state / "autoencoder.pt"
-    coder.load_state_dict(torch.load(coder_file, weights_only=True)["model"])
+    coder.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
     saved = torch.load(state / "base.pt", weights_only=True)
     t5 = text.build(len(saved["ids"]))
     t5.load_state_dict({k.removeprefix("t5."): v for k, v in saved["average"].items() if k.startswith("t5.")})
@@ -96,9 +94,7 @@ def export(state: Path, out: Path) -> dict:
 
 def curves(state: Path) -> dict[str, list[dict]]:
     """The learning curves that the trainings saved: minutes, steps, shares of unseen instructions carried out."""
-    files = ("autoencoder", "base", "decoder")
-    present = [name for name in files if (state / f"{name}.pt").exists()]
-    return {name: torch.load(state / f"{name}.pt", weights_only=True)["curve"] for name in present}
+    return {name: torch.load(state / f"{name}.pt", weights_only=True)["curve"] for name in ("autoencoder", "base")}
 
 
 def export_adapters(state: Path, out: Path) -> None:

@@ -1,10 +1,8 @@
 """Train the demo's autoencoder on diptychs of synthetic scenes.
 
     python demo/train_autoencoder.py --state DIR [--minutes 37]
-    python demo/train_autoencoder.py --state DIR --decoder --minutes 6
 
-Saves DIR/autoencoder.pt every two minutes and goes on from it. The second form trains the decoder alone, which the
-editor does not depend on, and saves DIR/decoder.pt (the whole autoencoder, its encoder unchanged).
+Saves DIR/autoencoder.pt every two minutes and goes on from it.
 """
 
 import argparse
@@ -80,16 +78,12 @@ def rate(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 50) * min(1.0, 1.6 * (1 - progress) + 0.01)
 
 
-def start_from(state: Path, decoder: bool) -> tuple[TinyAutoencoder, list, dict, Path]:
+def start_from(state: Path) -> tuple[TinyAutoencoder, list, dict, Path]:
     """Model, optimisers, progress and checkpoint; as saved when a checkpoint exists."""
     torch.manual_seed(0)
     model = TinyAutoencoder().to(memory_format=torch.channels_last)
     progress = {"minutes": 0.0, "step": 0, "curve": []}
-    path = state / ("decoder.pt" if decoder else "autoencoder.pt")
-    if decoder:
-        model.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
-        model.taesd_encoder.requires_grad_(False)
-        progress["step"] = 1_000_000  # other seeds than the first training's
+    path = state / "autoencoder.pt"
     optimisers = make_optimisers(model)
     if path.exists():
         saved = torch.load(path, weights_only=True)
@@ -100,13 +94,12 @@ def start_from(state: Path, decoder: bool) -> tuple[TinyAutoencoder, list, dict,
     return model, optimisers, progress, path
 
 
-def train(state: Path, minutes: float, decoder: bool) -> None:
-    model, optimisers, progress, path = start_from(state, decoder)
+def train(state: Path, minutes: float) -> None:
+    model, optimisers, progress, path = start_from(state)
     done, step, curve = progress["minutes"], progress["step"], progress["curve"]
-    peak = 0.4 if decoder else 1.0
     start, last = time.monotonic() - 60 * done, done
     while done < minutes:
-        set_lr(optimisers, peak * rate(done / minutes, step))
+        set_lr(optimisers, rate(done / minutes, step))
         loss = loss_of(model, batch(step))
         for optimiser in optimisers:
             optimiser.zero_grad()
@@ -130,11 +123,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=37)
-    parser.add_argument("--decoder", action="store_true", help="train the decoder alone, from autoencoder.pt")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.state.mkdir(parents=True, exist_ok=True)
-    train(args.state, args.minutes, args.decoder)
+    train(args.state, args.minutes)
 
 
 if __name__ == "__main__":
