@@ -8,6 +8,7 @@ pasted back from the source.
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ import numpy as np
 import scenes
 import torch
 from figures import figures
-from host_model import WEIGHTS, HostModel
+from host_model import ADAPTER, WEIGHTS, HostModel
 from parity import differences
 from PIL import Image, ImageDraw
 
@@ -70,7 +71,8 @@ def measure(host: HostModel, weights: Path, count: int) -> tuple[dict, list, lis
         "seconds": round(time.perf_counter() - start, 1),
         "training_and_host_differ_by": differences(host, weights),
         "first_seed": scenes.UNSEEN,
-        **{k: host.config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel", "sha256")},
+        **{k: host.config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
+        "sha256": host.config["sha256"] | {ADAPTER.name: hashlib.sha256(ADAPTER.read_bytes()).hexdigest()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",
         "torch_threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import io
 import json
 import os
@@ -94,16 +95,23 @@ async def edited(client: ComfyClient, info: dict, one: Chain, keep: str) -> tupl
     for number in turns:
         graph[number]["inputs"]["keep_unedited"] = keep
         graph[f"image {number}"] = {"class_type": "PreviewImage", "inputs": {"images": [number, 0]}}
-        edited = {"class_type": "ThresholdMask", "inputs": {"mask": [number, 1], "value": 0.0}}  # also below 1/255
-        graph[f"edited {number}"] = edited
-        graph[f"mask {number}"] = {"class_type": "MaskToImage", "inputs": {"mask": [f"edited {number}", 0]}}
-        graph[f"change {number}"] = {"class_type": "PreviewImage", "inputs": {"images": [f"mask {number}", 0]}}
+        graph |= change_shown(number)
     result = await client.run(graph, timeout=LIMIT)
 
     async def picture(name: str) -> np.ndarray:
         return np.asarray(await fetched(client, result.images(name)[0]))
 
     return [await picture(f"image {n}") for n in turns], [await picture(f"change {n}") for n in turns]
+
+
+def change_shown(number: str) -> dict[str, dict]:
+    """Nodes that show as "change NUMBER", white, every pixel where the mask of this ICEditRestore is above 0."""
+    edited = {"class_type": "ThresholdMask", "inputs": {"mask": [number, 1], "value": 0.0}}  # also below 1/255
+    return {
+        f"edited {number}": edited,
+        f"mask {number}": {"class_type": "MaskToImage", "inputs": {"mask": [f"edited {number}", 0]}},
+        f"change {number}": {"class_type": "PreviewImage", "inputs": {"images": [f"mask {number}", 0]}},
+    }
 
 
 def rows(one: Chain, pictures: list[np.ndarray], changes: list[np.ndarray]) -> list[dict]:
@@ -156,8 +164,9 @@ def main() -> None:
     with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
         records, shown, first = asyncio.run(measure(host.url, args.chains))
     config = json.loads((ROOT / "demo" / "weights" / "config.json").read_text(encoding="utf-8"))
+    adapter = ROOT / "demo" / "loras" / "icedit_demo_moe_lora.safetensors"
     result = {
-        "sha256": config["sha256"],
+        "sha256": config["sha256"] | {adapter.name: hashlib.sha256(adapter.read_bytes()).hexdigest()},
         "panel": config["panel"],
         "size": SIZE,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",

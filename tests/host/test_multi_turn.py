@@ -8,6 +8,7 @@ from PIL import Image
 
 from devtools import workflows
 from devtools.api_form import api_graph
+from devtools.bench.multi_turn import change_shown
 
 from . import graphs
 from .test_filter_workflows import with_small_encoders
@@ -27,18 +28,19 @@ def watched(graph, keep):
     seen = {"source": [scene, 0]}
     for turn, number in enumerate(turns(graph), 1):
         graph[number]["inputs"]["keep_unedited"] = keep
-        edited = {"class_type": "ThresholdMask", "inputs": {"mask": [number, 1], "value": 0.0}}  # also below 1/255
-        graph[f"edited {turn}"] = edited
-        graph[f"mask {turn}"] = {"class_type": "MaskToImage", "inputs": {"mask": [f"edited {turn}", 0]}}
-        seen |= {f"after {turn}": [number, 0], f"change {turn}": [f"mask {turn}", 0]}
+        graph = graph | change_shown(number)
+        seen[f"after {turn}"] = [number, 0]
     return graph | {name: {"class_type": "PreviewImage", "inputs": {"images": link}} for name, link in seen.items()}
 
 
 async def pictures(client, graph, keep):
+    shown_by = {"source": "source"}
+    for turn, number in enumerate(turns(graph), 1):
+        shown_by |= {f"after {turn}": f"after {turn}", f"change {turn}": f"change {number}"}
     result = await client.run(watched(graph, keep), timeout=300)
     shown = {}
-    for name in ["source", *(f"{kind} {turn}" for turn in (1, 2, 3) for kind in ("after", "change"))]:
-        data = await client.download(result.images(name)[0])
+    for name, node in shown_by.items():
+        data = await client.download(result.images(node)[0])
         shown[name] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     return shown
 
