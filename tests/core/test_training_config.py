@@ -98,9 +98,10 @@ def test_identity_holds_what_the_weights_depend_on():
     assert name(falling) != name({**falling, "train": {"steps": 99}})
 
 
-def test_every_key_is_in_the_users_page_with_its_default():
-    """docs/training.md has a table with a row for each key: | `section.key` | `default` | ... |"""
-    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", ["training.md", "training.zh.md"])
+def test_every_key_is_in_the_users_page_with_its_default(file):
+    """The page has a table with a row for each key: | `section.key` | `default` | ... |"""
+    page = (Path(__file__).resolve().parents[2] / "docs" / file).read_text(encoding="utf-8")
     rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
     table = {row[1].strip().strip("`"): row[2].strip() for row in rows}
     assert set(table) == set(flat(parse(NEEDED)))

@@ -241,9 +241,17 @@ class TestMemory:
         assert memory.compute(world.FLUX, settings, checkpointing=True, device="cpu").optimiser == real
 
 
-@pytest.mark.parametrize(("checkpointing", "row"), [(False, "| off | 22."), (True, "| on | 22.")])
-def test_the_users_page_has_what_is_computed_for_the_full_size_model(checkpointing, row):
-    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "checkpointing", "row"),
+    [
+        ("training.md", False, "| off | 22."),
+        ("training.md", True, "| on | 22."),
+        ("training.zh.md", False, "| 关 | 22."),
+        ("training.zh.md", True, "| 开 | 22."),
+    ],
+)
+def test_the_users_page_has_what_is_computed_for_the_full_size_model(name, checkpointing, row):
+    page = (Path(__file__).resolve().parents[2] / "docs" / name).read_text(encoding="utf-8")
     (line,) = [line for line in page.splitlines() if line.startswith(row)]
     published = {"model": {"base": "b"}, "data": {"path": "d"}, "train": {"steps": 1}, "output": {"folder": "o"}}
     settings = parse(published)
