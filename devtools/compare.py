@@ -1,4 +1,4 @@
-"""Pictures fetched from a server, and the labelled before/after picture."""
+"""Pictures fetched from a server, nodes that show a change, and the labelled before/after picture."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ def before_after(before: Image.Image, after: Image.Image, instruction: str) -> I
         draw.text((left, top), word, INK, font)
         sheet.paste(panel, (left, top + label))
     return sheet
+
+
+def change_shown(number: str) -> dict[str, dict]:
+    """Nodes that show as "change NUMBER", white, every pixel where the mask of this ICEditRestore is above 0."""
+    edited = {"class_type": "ThresholdMask", "inputs": {"mask": [number, 1], "value": 0.0}}  # also below 1/255
+    return {
+        f"edited {number}": edited,
+        f"mask {number}": {"class_type": "MaskToImage", "inputs": {"mask": [f"edited {number}", 0]}},
+        f"change {number}": {"class_type": "PreviewImage", "inputs": {"images": [f"mask {number}", 0]}},
+    }
 
 
 async def fetched(client: ComfyClient, ref: ImageRef) -> Image.Image:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "workflows" / "api" / "icedit_demo.json"
 TURNS = ROOT / "workflows" / "api" / "icedit_multi_turn_demo.json"
 TASKS = ("recolour", "remove", "add", "swap", "background", "style")
+STYLE = 9  # scene of the thumbnail of a change of style
 SIDE = 256  # px of one picture in the grid
 THUMBNAILS = {
     "icedit_demo": "made by the demo model",
@@ -58,16 +59,16 @@ async def _edits(url: str) -> tuple[Pair, Pair, Pair, list[Pair]]:
     async with ComfyClient(url) as client:
         default, turns = await _edit(client, None), await _edit(client, None, TURNS)
         families = [await _edit(client, task) for task in TASKS]
-        return default, turns, families[TASKS.index("style")], families
+        return default, turns, await _edit(client, "style", seed=STYLE), families
 
 
-async def _edit(client: ComfyClient, task: str | None, workflow: Path = DEMO) -> Pair:
-    """The shipped workflow; with a task, on that family's first scene with the instruction that comes with it."""
+async def _edit(client: ComfyClient, task: str | None, workflow: Path = DEMO, seed: int | None = None) -> Pair:
+    """The shipped workflow; with a task, on that family's first scene or that of `seed`, with its own instruction."""
     graph = json.loads(workflow.read_text(encoding="utf-8"))
     by_type = {node["class_type"]: (number, node["inputs"]) for number, node in graph.items()}
     scene, prompt = by_type["ICEditDemoScene"], by_type["ICEditPrompt"]
     if task:
-        scene[1].update(seed=TASKS.index(task), task=task)
+        scene[1].update(seed=TASKS.index(task) if seed is None else seed, task=task)
         prompt[1]["instruction"] = [scene[0], 1]
     graph["before"] = {"class_type": "PreviewImage", "inputs": {"images": [scene[0], 0]}}
     result = await client.run(graph, timeout=600)

@@ -29,7 +29,7 @@ from demo.scenes.draw import Scene
 from demo.scenes.edits import Edit, Rejected, draw_edit, draw_scene
 from devtools.api_form import api_graph
 from devtools.bench import multi_turn_page
-from devtools.compare import fetched
+from devtools.compare import change_shown, fetched
 from devtools.server import running_host
 from devtools.workflows import demo_turns
 from icedit_core.client import ComfyClient
@@ -102,16 +102,6 @@ async def edited(client: ComfyClient, info: dict, one: Chain, keep: str) -> tupl
         return np.asarray(await fetched(client, result.images(name)[0]))
 
     return [await picture(f"image {n}") for n in turns], [await picture(f"change {n}") for n in turns]
-
-
-def change_shown(number: str) -> dict[str, dict]:
-    """Nodes that show as "change NUMBER", white, every pixel where the mask of this ICEditRestore is above 0."""
-    edited = {"class_type": "ThresholdMask", "inputs": {"mask": [number, 1], "value": 0.0}}  # also below 1/255
-    return {
-        f"edited {number}": edited,
-        f"mask {number}": {"class_type": "MaskToImage", "inputs": {"mask": [f"edited {number}", 0]}},
-        f"change {number}": {"class_type": "PreviewImage", "inputs": {"images": [f"mask {number}", 0]}},
-    }
 
 
 def rows(one: Chain, pictures: list[np.ndarray], changes: list[np.ndarray]) -> list[dict]:

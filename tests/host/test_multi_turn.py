@@ -8,7 +8,7 @@ from PIL import Image
 
 from devtools import workflows
 from devtools.api_form import api_graph
-from devtools.bench.multi_turn import change_shown
+from devtools.compare import change_shown
 
 from . import graphs
 from .test_filter_workflows import with_small_encoders
