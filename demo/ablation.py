@@ -23,7 +23,8 @@ import numpy as np
 import scenes
 import torch
 from figures import figures
-from host_model import LORAS, WEIGHTS, HostModel
+from host_model import HostModel
+from model_files import LORAS, WEIGHTS
 
 log = logging.getLogger("ablation")
 BATCH = 20
@@ -132,7 +133,7 @@ def facts_of(count: int) -> dict:
         "scenes": count,
         "first_seed": scenes.UNSEEN,
         **{k: config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
-        "weights": {k: v for k, v in config["sha256"].items() if k.startswith("icedit_demo_")},
+        "weights": config["sha256"],
         "base_parameters": HostModel.parameters(WEIGHTS / "icedit_demo_fill.safetensors"),
     }
 

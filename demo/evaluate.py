@@ -8,7 +8,6 @@ pasted back from the source.
 """
 
 import argparse
-import hashlib
 import json
 import logging
 import os
@@ -20,7 +19,8 @@ import numpy as np
 import scenes
 import torch
 from figures import figures
-from host_model import ADAPTER, WEIGHTS, HostModel
+from host_model import HostModel
+from model_files import WEIGHTS, hashes
 from parity import differences
 from PIL import Image, ImageDraw
 
@@ -72,7 +72,7 @@ def measure(host: HostModel, weights: Path, count: int) -> tuple[dict, list, lis
         "training_and_host_differ_by": differences(host, weights),
         "first_seed": scenes.UNSEEN,
         **{k: host.config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
-        "sha256": host.config["sha256"] | {ADAPTER.name: hashlib.sha256(ADAPTER.read_bytes()).hexdigest()},
+        "sha256": hashes(weights),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",
         "torch_threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -10,11 +10,8 @@ from typing import NamedTuple
 
 import text
 import torch
+from model_files import ADAPTER, WEIGHTS
 from safetensors import safe_open
-
-WEIGHTS = Path(__file__).parent / "weights"
-LORAS = Path(__file__).parent / "loras"
-ADAPTER = LORAS / "icedit_demo_moe_lora.safetensors"  # what the demo's workflows load
 
 
 class HostModel:

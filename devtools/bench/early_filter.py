@@ -11,7 +11,6 @@ Writes early_filter.json (with the table), early_filter.md and early_filter.png.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 import os
@@ -28,7 +27,8 @@ sys.path.insert(0, str(ROOT / "demo"))
 sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
 
 import scenes  # noqa: E402
-from host_model import ADAPTER, WEIGHTS, HostModel  # noqa: E402
+from host_model import HostModel  # noqa: E402
+from model_files import WEIGHTS, hashes  # noqa: E402
 from scenes import checker  # noqa: E402
 
 from devtools.bench import filter_page, filter_plot, filter_table  # noqa: E402
@@ -102,9 +102,7 @@ def row(sampler: Sampler, index: int, tasks: tuple[str, ...]) -> dict:
 
 def record(kept: Path, count: int, tasks: tuple[str, ...], seconds: float) -> tuple[list[dict], dict]:
     """The table, one line of `kept` per scene, and how it was made; lines of an earlier run are taken over."""
-    config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
-    hashes = config["sha256"] | {ADAPTER.name: hashlib.sha256(ADAPTER.read_bytes()).hexdigest()}
-    made = {"sha256": hashes, "tasks": list(tasks), "seeds": SEEDS, "first_scene": FIRST_SCENE}
+    made = {"sha256": hashes(), "tasks": list(tasks), "seeds": SEEDS, "first_scene": FIRST_SCENE}
     lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()] if kept.is_file() else []
     if lines and lines[0] != made:
         raise ValueError(f"early-filter: {kept} holds the table of other weights or scenes. Delete it to begin anew.")
@@ -119,6 +117,7 @@ def record(kept: Path, count: int, tasks: tuple[str, ...], seconds: float) -> tu
             file.write(json.dumps(rows[-1]) + "\n")
         if len(rows) % 10 == 0:
             log.info("%d of %d scenes, %.0f s", len(rows), count, time.monotonic() - start)
+    config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
     used = ("steps", "sampler", "scheduler", "guidance", "panel")
     return rows, made | {name: config[name] for name in used} | {"machine": machine()}
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import io
 import json
 import os
@@ -25,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from demo import scenes
+from demo.model_files import hashes
 from demo.scenes.draw import Scene
 from demo.scenes.edits import Edit, Rejected, draw_edit, draw_scene
 from devtools.api_form import api_graph
@@ -154,9 +154,8 @@ def main() -> None:
     with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
         records, shown, first = asyncio.run(measure(host.url, args.chains))
     config = json.loads((ROOT / "demo" / "weights" / "config.json").read_text(encoding="utf-8"))
-    adapter = ROOT / "demo" / "loras" / "icedit_demo_moe_lora.safetensors"
     result = {
-        "sha256": config["sha256"] | {adapter.name: hashlib.sha256(adapter.read_bytes()).hexdigest()},
+        "sha256": hashes(),
         "panel": config["panel"],
         "size": SIZE,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",
