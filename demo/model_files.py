@@ -4,9 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
-WEIGHTS = Path(__file__).parent / "weights"
-LORAS = Path(__file__).parent / "loras"
+DEMO = Path(__file__).parent
+WEIGHTS = DEMO / "weights"
+LORAS = DEMO / "loras"
 ADAPTER = LORAS / "icedit_demo_moe_lora.safetensors"  # what the demo's workflows load
+EXAMPLE_PICTURE = DEMO / "example.png"  # what the instruction in config.json is about
 
 
 def hashes(weights: Path = WEIGHTS, adapter: Path = ADAPTER) -> dict[str, str]:

@@ -15,23 +15,19 @@ import json
 import logging
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from demo import scenes
+from demo.model_files import WEIGHTS, hashes
+from demo.scenes import checker
+from devtools.bench import filter_page, filter_plot, filter_table
+from workshop.host_model import HostModel
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "demo"))
-sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
-
-import scenes  # noqa: E402
-from host_model import HostModel  # noqa: E402
-from model_files import WEIGHTS, hashes  # noqa: E402
-from scenes import checker  # noqa: E402
-
-from devtools.bench import filter_page, filter_plot, filter_table  # noqa: E402
 
 log = logging.getLogger("early-filter")
 SEEDS = 12

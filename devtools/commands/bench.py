@@ -9,11 +9,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
-    "ablation": "demo/ablation.py",  # what each part of the method is worth on the demo model
-    "demo": "demo/evaluate.py",  # how well the demo model carries out instructions
+    "ablation": "workshop.ablation",  # what each part of the method is worth on the demo model
+    "demo": "workshop.evaluate",  # how well the demo model carries out instructions
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
     "help-pictures": "devtools.help_pictures",  # makes the pictures of the help pages anew
-    "early-filter": "devtools/bench/early_filter.py",  # what several seeds and a judge are worth
+    "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
     "fuzz-adapters": "devtools/bench/fuzz_adapters.py",  # any file loads or is refused in words
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts

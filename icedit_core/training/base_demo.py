@@ -1,6 +1,6 @@
 """The demo model as a base: its files through plain torch, diffusers and transformers, with the host's numbers.
 
-The folder holds icedit_demo_{fill,vae,clip_l,t5}.safetensors and config.json as demo/export.py writes them. The
+The folder holds icedit_demo_{fill,vae,clip_l,t5}.safetensors and config.json as workshop/export.py writes them. The
 tokenizers are the ones that ComfyUI brings; nothing else of it is used.
 """
 
@@ -45,7 +45,7 @@ def parts(folder: Path) -> Parts:
     if missing:
         raise ValueError(
             f"demo model: {folder} has no {', '.join(missing)}, but the demo's files are needed there. "
-            "Train from a checkout of the pack, or name a folder that demo/export.py wrote."
+            "Train from a checkout of the pack, or name a folder that workshop/export.py wrote."
         )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     identities = {name: file_identity(path, path.stat().st_size) for name, path in files.items()}

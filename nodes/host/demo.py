@@ -8,7 +8,7 @@ import comfy.utils
 import torch
 
 from ...demo import scenes
-from .paths import DEMO_WEIGHTS
+from ...demo.model_files import WEIGHTS
 from .previews import show_right_panel
 
 PARTS = {
@@ -25,7 +25,7 @@ def load_demo_model():
     Raises:
         ValueError: a file is missing or damaged.
     """
-    config = json.loads((DEMO_WEIGHTS / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
     paths = {part: str(_checked(name, config["sha256"][name])) for part, name in PARTS.items()}
     model = comfy.sd.load_diffusion_model(paths["model"])
     clip = comfy.sd.load_clip(
@@ -40,7 +40,7 @@ def load_demo_model():
 
 
 def _checked(name: str, digest: str):
-    path = DEMO_WEIGHTS / name
+    path = WEIGHTS / name
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
         raise ValueError(
             f"ICEdit Demo Model: demo/weights/{name} is missing or damaged, but the shipped file is needed. "

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import folder_paths
 
-PACK = Path(__file__).resolve().parents[2]
-DEMO_WEIGHTS = PACK / "demo" / "weights"
-DEMO_LORAS = PACK / "demo" / "loras"
+from ...demo.model_files import LORAS
+
 SHIPPED = "icedit_demo/"
 
 
 def lora_names() -> list[str]:
     """Adapter files, the shipped ones first under `icedit_demo/`."""
-    shipped = sorted(SHIPPED + path.name for path in DEMO_LORAS.glob("*.safetensors"))
+    shipped = sorted(SHIPPED + path.name for path in LORAS.glob("*.safetensors"))
     return shipped + folder_paths.get_filename_list("loras")
 
 
@@ -23,7 +22,7 @@ def lora_path(name: str) -> Path:
         ValueError: there is no such file.
     """
     if name.startswith(SHIPPED) and name in lora_names():
-        return DEMO_LORAS / name[len(SHIPPED) :]
+        return LORAS / name[len(SHIPPED) :]
     path = folder_paths.get_full_path("loras", name)
     if path is None:
         raise ValueError(

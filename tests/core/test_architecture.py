@@ -1,4 +1,4 @@
-"""Dependencies go one way: nodes/x.py -> nodes/host, icedit_core -> libraries. Held by reading every import."""
+"""Dependencies go one way: nodes/x.py -> nodes/host, demo, icedit_core -> libraries. Held by reading every import."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ NODE_MAY_IMPORT = {"comfy_api", "torch"} | set(sys.stdlib_module_names)
 HEAVY = {"accelerate", "diffusers", "peft", "scipy", "torchmetrics", "torchvision", "transformers", "ray"}
 HEAVY |= {"prodigyopt", "pyarrow", "matplotlib"}
 HEAVY_PARTS = {"metrics", "training"}  # may import them, on use
+SHIPPED = ("__init__.py", "icedit_core/**/*.py", "nodes/**/*.py", "demo/**/*.py")
+NOT_SHIPPED = ("benchmarks", "dev", "devtools", "tests", "workshop")  # above all that is shipped
+DEMO_MAY_IMPORT = {"PIL", "numpy", "scenes"} | set(sys.stdlib_module_names)  # export_pairs.py runs beside scenes/
 
 
 def sources(*patterns: str) -> list[Path]:
@@ -78,7 +81,30 @@ def test_host_layer_knows_no_node(file: Path):
     assert [n for n in inside(file) if within(n, "/nodes") and not within(n, "/nodes/host")] == []
 
 
-@pytest.mark.parametrize("file", sources("icedit_core/**/*.py", "nodes/**/*.py", "__init__.py"), ids=relative)
+@pytest.mark.parametrize("file", sources("demo/**/*.py"), ids=relative)
+def test_demo_stands_alone(file: Path):
+    assert outside(file) <= DEMO_MAY_IMPORT
+    assert [n for n in inside(file) if not within(n, "/demo")] == []
+
+
+def test_nothing_shipped_imports_what_is_not():
+    files = sources(*SHIPPED)
+    assert {"demo/scenes/draw.py", "nodes/host/demo.py", "__init__.py"} <= {relative(file) for file in files}
+    assert [(relative(file), name) for file in files for name in imports(file) if not_shipped(name)] == []
+
+
+def not_shipped(name: str) -> bool:
+    return name.strip("/").split("/")[0] in NOT_SHIPPED
+
+
+def test_the_workshop_knows_none_of_the_tools():
+    files = sources("workshop/**/*.py")
+    assert len(files) > 10
+    above = {"dev", "devtools", "tests"}
+    assert [relative(file) for file in files if {name.strip("/").split("/")[0] for name in imports(file)} & above] == []
+
+
+@pytest.mark.parametrize("file", sources(*SHIPPED, "workshop/**/*.py"), ids=relative)
 def test_files_stay_short(file: Path):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
 
@@ -92,6 +118,8 @@ def test_these_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.Mo
     )
     assert outside(file) == {"comfy"}
     assert inside(file) == {"/icedit_core", "/nodes/host/text", "/nodes/y"}
+    file.write_text("from ..workshop.pool import Ring\nfrom ..demo import scenes\nimport devtools.prepare\n")
+    assert {name for name in imports(file) if not_shipped(name)} == {"/workshop/pool", "devtools/prepare"}
 
 
 def loaded_after(code: str) -> set[str]:

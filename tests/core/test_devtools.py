@@ -15,12 +15,18 @@ import pytest
 from PIL import Image
 
 from devtools import processes
-from devtools.commands import demo, test
+from devtools.commands import bench, demo, test
 from devtools.compare import before_after
 from icedit_core.cli.progress import Bar
 from icedit_core.client import Progress
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="process groups and signals are POSIX's")
+
+
+@pytest.mark.parametrize("target", bench.BENCHMARKS.values())
+def test_every_benchmark_is_there(target: str):
+    module = Path(target) if target.endswith(".py") else Path(*target.split("."))
+    assert any((bench.ROOT / file).is_file() for file in (module.with_suffix(".py"), module / "__main__.py"))
 
 
 def written(log: Path, sign: str) -> str:

@@ -25,7 +25,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ARCHIVE = """
     __init__.py pyproject.toml LICENSE README.md README.zh.md CHANGELOG.md
     nodes/**/*.py icedit_core/**/*.py
-    demo/scenes/*.py demo/weights/*.safetensors demo/weights/*.json demo/loras/*.safetensors demo/loras/*.json
+    demo/*.py demo/example.png demo/scenes/*.py
+    demo/weights/*.safetensors demo/weights/*.json demo/loras/*.safetensors demo/loras/*.json
     web/js/*.js web/docs/*.md web/docs/*/zh.md web/docs/images/*.png locales/*/*.json
     workflows/*.json workflows/*.jpg workflows/api/*.json subgraphs/*.json
     docs/*.md docs/examples/*.toml docs/images/demo.png

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import text
 import torch
-from model_files import ADAPTER, WEIGHTS
 from safetensors import safe_open
+
+from demo.model_files import ADAPTER, WEIGHTS
+
+from . import text
 
 
 class HostModel:

@@ -1,18 +1,14 @@
 """A rolling pool of encoded pictures, so that drawing and encoding cost a fraction of a training step."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
-import scenes
 import torch
 import torch.nn.functional as F
-from autoencoder import TinyAutoencoder, diptychs, to_tensor
 from torch import Tensor
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
+from demo import scenes
+from icedit_core.training.objective import edit_weights
 
-from icedit_core.training.objective import edit_weights  # noqa: E402
+from .autoencoder import TinyAutoencoder, diptychs, to_tensor
 
 CAPACITY = 8192
 EDIT_WEIGHT, BOOST, KEPT_WEIGHT = 5.0, 4.0, 0.1

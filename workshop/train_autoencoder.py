@@ -1,6 +1,6 @@
 """Train the demo's autoencoder on diptychs of synthetic scenes.
 
-    python demo/train_autoencoder.py --state DIR [--minutes 37]
+    python -m workshop.train_autoencoder --state DIR [--minutes 37]
 
 Saves DIR/autoencoder.pt every two minutes and goes on from it.
 """
@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import scenes
 import torch
 import torch.nn.functional as F
-from autoencoder import TinyAutoencoder, diptychs
-from muon import Muon, set_lr
+
+from demo import scenes
+
+from .autoencoder import TinyAutoencoder, diptychs
+from .muon import Muon, set_lr
 
 log = logging.getLogger("train_autoencoder")
 BATCH = 6  # diptychs

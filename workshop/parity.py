@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import autoencoder
-import editor
-import scenes
-import text
 import torch
-from host_model import HostModel
 from safetensors.torch import load_file
+
+from demo import scenes
+
+from . import autoencoder, editor, text
+from .host_model import HostModel
 
 
 def _read(weights: Path, name: str) -> dict[str, torch.Tensor]:

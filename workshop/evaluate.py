@@ -1,6 +1,6 @@
 """Measure the demo model with its LoRA-MoE in a real ComfyUI on scenes it never saw.
 
-    COMFYUI_PATH=... python demo/evaluate.py [--count 120] [--weights DIR] [--out benchmarks]
+    COMFYUI_PATH=... python -m workshop.evaluate [--count 120] [--weights DIR] [--out benchmarks]
 
 Writes demo_model.json, demo_model.md and demo_model.png (source, edit, target) into --out. Everything runs in this
 process on the CPU through the host's stock loaders and nodes: the decoded right panel is judged as it is, nothing is
@@ -16,13 +16,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import scenes
 import torch
-from figures import figures
-from host_model import HostModel
-from model_files import WEIGHTS, hashes
-from parity import differences
 from PIL import Image, ImageDraw
+
+from demo import scenes
+from demo.model_files import WEIGHTS, hashes
+
+from .figures import figures
+from .host_model import HostModel
+from .parity import differences
 
 log = logging.getLogger("evaluate")
 BATCH = 20

@@ -1,8 +1,9 @@
 """The ablation's page and picture, from its recorded figures."""
 
 import numpy as np
-import scenes
 from PIL import Image, ImageDraw, ImageFont
+
+from demo import scenes
 
 # The paper's table on Emu (arXiv 2504.20690): CLIP-I, CLIP-T, GPT score.
 PAPER = {

@@ -4,18 +4,16 @@ Training knows the words of the scenes only; the exported table has a zero row f
 """
 
 import os
-import sys
 from pathlib import Path
 
 import torch
-from editor import TEXT_WIDTH
-from scenes.words import vocabulary
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
+from demo.scenes.words import vocabulary
+from icedit_core.prompt import IC_TEMPLATE
 
-from icedit_core.prompt import IC_TEMPLATE  # noqa: E402
+from .editor import TEXT_WIDTH
 
 LENGTH = 52  # tokens; the host pads to this through its t5xxl_min_length option
 VOCABULARY = 32128

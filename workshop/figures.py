@@ -1,7 +1,8 @@
 """How many edits were carried out, and how exactly: one set of groups for every report."""
 
 import numpy as np
-import scenes
+
+from demo import scenes
 
 
 def figures(examples, images) -> dict:

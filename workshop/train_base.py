@@ -1,6 +1,6 @@
 """Train the demo's base model and its T5 on captioned scenes and captioned pairs; no instruction is shown to it.
 
-    COMFYUI_PATH=... python demo/train_base.py --state DIR [--minutes 60]
+    COMFYUI_PATH=... python -m workshop.train_base --state DIR [--minutes 60]
 
 Needs DIR/autoencoder.pt of train_autoencoder.py. Saves DIR/base.pt every few minutes and goes on from it.
 Like FLUX.1 Fill it paints a masked part of a picture by a caption, and knows captions of two pictures side by side.
@@ -13,15 +13,16 @@ import logging
 import time
 from pathlib import Path
 
-import editor
 import numpy as np
-import scenes
-import text
 import torch
-from autoencoder import TinyAutoencoder
-from muon import Muon, set_lr
-from pool import Pool, encode_pairs
-from scenes import captions
+
+from demo import scenes
+from demo.scenes import captions
+
+from . import editor, text
+from .autoencoder import TinyAutoencoder
+from .muon import Muon, set_lr
+from .pool import Pool, encode_pairs
 
 log = logging.getLogger("train_base")
 BATCH, REFRESH = 48, 2

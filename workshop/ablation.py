@@ -18,13 +18,15 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import ablation_page
 import numpy as np
-import scenes
 import torch
-from figures import figures
-from host_model import HostModel
-from model_files import LORAS, WEIGHTS
+
+from demo import scenes
+from demo.model_files import LORAS, WEIGHTS
+
+from . import ablation_page
+from .figures import figures
+from .host_model import HostModel
 
 log = logging.getLogger("ablation")
 BATCH = 20

@@ -1,6 +1,6 @@
 """Fine-tune the demo's adapters on instructions, with the pack's own trainer.
 
-    COMFYUI_PATH=... python demo/train_adapters.py --state DIR [--base demo/weights] [--only NAME ...] [--steps N]
+    COMFYUI_PATH=... python -m workshop.train_adapters --state DIR [--base demo/weights] [--only NAME ...] [--steps N]
         [--begin FOLDER]
 
 Every adapter sees the same scenes in the same order for the same number of steps, with the same settings. Latents are
@@ -11,20 +11,19 @@ With --begin every adapter starts from FOLDER/NAME/adapter.safetensors, at half 
 import argparse
 import json
 import logging
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import scenes
 from PIL import Image
-from pool import BOOST, EDIT_WEIGHT
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
+from demo import scenes
+from demo.model_files import WEIGHTS
+from icedit_core.training import config, loop
+from icedit_core.training.base import load_base
+from icedit_core.training.data.rows import Row
 
-from icedit_core.training import config, loop  # noqa: E402
-from icedit_core.training.base import load_base  # noqa: E402
-from icedit_core.training.data.rows import Row  # noqa: E402
+from .pool import BOOST, EDIT_WEIGHT
 
 log = logging.getLogger("train_adapters")
 ROWS = 20_000
@@ -116,7 +115,7 @@ def settings(name: str, state: Path, base: Path, steps: int, begin: Path | None 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--base", type=Path, default=Path(__file__).parent / "weights")
+    parser.add_argument("--base", type=Path, default=WEIGHTS)
     parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--begin", type=Path, help="a folder of trained adapters to start from")

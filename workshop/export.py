@@ -1,7 +1,7 @@
 """Write the trained demo model as the files that the stock loaders of ComfyUI read.
 
-    COMFYUI_PATH=... python demo/export.py --state DIR [--out demo/weights]              # the base model
-    COMFYUI_PATH=... python demo/export.py --state DIR --adapters [--out demo/loras]     # its adapters, when trained
+    COMFYUI_PATH=... python -m workshop.export --state DIR [--out demo/weights]            # the base model
+    COMFYUI_PATH=... python -m workshop.export --state DIR --adapters [--out demo/loras]   # its adapters, when trained
 
 icedit_demo_fill.safetensors     bf16, diffusers' layout of FLUX Fill (UNETLoader)
 icedit_demo_vae.safetensors      fp16, TAESD with 16 latent channels (VAELoader)
@@ -17,15 +17,16 @@ import hashlib
 import json
 from pathlib import Path
 
-import autoencoder
-import editor
-import scenes
-import text
 import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
+
+from demo import scenes
+from demo.model_files import EXAMPLE_PICTURE, LORAS, WEIGHTS
+
+from . import autoencoder, editor, text
 
 STEPS = 12
 EXAMPLE = {"seed": scenes.UNSEEN + 1_000_353, "task": "recolour"}
@@ -123,12 +124,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.record:
         args.record.write_text(json.dumps(curves(args.state), indent=1) + "\n", encoding="utf-8")
-    here = Path(__file__).parent
     if args.adapters:
-        export_adapters(args.state, args.out or here / "loras")
+        export_adapters(args.state, args.out or LORAS)
         return
-    export(args.state, args.out or here / "weights")
-    write_example(here / "example.png")
+    export(args.state, args.out or WEIGHTS)
+    write_example(EXAMPLE_PICTURE)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
 """The demo's base model: a small FLUX Fill in diffusers' layout, and its sampler."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # last, so that the pack's nodes/ hides nothing
-
-from icedit_core.training.objective import condition, image_ids, pack, unpack  # noqa: E402
-from icedit_core.training.validation import schedule  # noqa: E402
+from icedit_core.training.objective import condition, image_ids, pack, unpack
+from icedit_core.training.validation import schedule
 
 GUIDANCE = 50.0
 HIDDEN, HEADS = 256, 2
