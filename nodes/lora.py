@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..icedit_core.adapters import files
+from ..icedit_core.adapters import files, widen
 from .host import adapters, paths, previews
 from .host.report import say
 
@@ -57,10 +57,16 @@ class ICEditLoadLoRA(io.ComfyNode):
     @classmethod
     def execute(cls, model, lora_name, strength, top_k=0) -> io.NodeOutput:
         adapter, own_top_k = files.load(paths.lora_path(lora_name))
+        adapter, padded = widen.for_fill(adapter)
         top_k = top_k or own_top_k
         patched = adapters.attach(model, adapter, strength, top_k, lora_name)
         routing = f", top {top_k} per token" if adapter.routed else ""
         text = f"{lora_name}: {adapter.summary()}{routing}, strength {strength:g}"
+        if padded:
+            text += (
+                f"; made for FLUX.1 dev: {', '.join(padded)} padded with zeros from {widen.DEV_INPUTS} to "
+                f"{widen.FILL_INPUTS} inputs"
+            )
         return io.NodeOutput(previews.show_right_panel(patched), ui=say(cls, text))
 
 

@@ -18,7 +18,10 @@ from ...icedit_core.adapters.attach import Attachment, Slot
 from ...icedit_core.adapters.moe import MoELoRA
 from ...icedit_core.adapters.readers.icedit import listed
 from ...icedit_core.adapters.weights import Adapter, LowRank
+from ...icedit_core.adapters.widen import DEV_INPUTS
+from . import fill
 
+WHO = "ICEdit Load LoRA"
 PREFIX = "diffusion_model."
 WEIGHT = ".weight"
 _BY_PEFT = re.compile(r"^(transformer\.)?base_model\.model\.")  # peft's own names, also as one part of a pipeline
@@ -69,8 +72,9 @@ def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int, n
         top_k: experts per token.
         name: what `routings` calls the adapter.
     Raises:
-        ValueError: a layer is not in the model, or its shape does not fit.
+        ValueError: the model is not FLUX.1 Fill, a layer is not in it, or its shape does not fit.
     """
+    fill.require(model, WHO)
     targets = _resolve(model, adapter)
     clone = model.clone()
     if strength == 0:
@@ -145,7 +149,7 @@ def _resolve(model: ModelPatcher, adapter: Adapter) -> dict[str, Target]:
         _check_shape(model, name, targets[name], update)
     for name, routed in adapter.routed.items():
         if targets[name].function is not None or not targets[name].key.endswith(WEIGHT):
-            raise ValueError(f"ICEdit Load LoRA: {name} has experts, but only a plain Linear layer can have them.")
+            raise ValueError(f"{WHO}: {name} has experts, but only a plain Linear layer can have them.")
         _check_shape(model, name, targets[name], routed.experts[0])
     return targets
 
@@ -166,14 +170,14 @@ def _refuse_unknown(model: ModelPatcher, found: Mapping[str, Target | None], tar
     network = type(model.model.diffusion_model)
     if all(found.values()) and not targets:
         raise ValueError(
-            f"ICEdit Load LoRA: this {type(model.model).__name__} is run by {network.__module__}.{network.__name__} "
+            f"{WHO}: this {type(model.model).__name__} is run by {network.__module__}.{network.__name__} "
             "with layers of its own (Nunchaku does so), but ComfyUI's layers are needed: none of the file's "
             f"{len(found)} is there. Load the model with ComfyUI's loader (bf16, fp8, scaled fp8) or as GGUF."
         )
     raise ValueError(
-        f"ICEdit Load LoRA: {len(unknown)} of {len(found)} layers of the file are not in this model "
-        f"({type(model.model).__name__}): {listed(unknown)}. "
-        "Load the model that the adapter was trained for; ICEdit's is FLUX.1 Fill."
+        f"{WHO}: {len(unknown)} of {len(found)} layers of the file are not in this model "
+        f"({type(model.model).__name__}, FLUX.1 Fill): {listed(unknown)}. "
+        "The file is for another model, or another size of it: choose a LoRA for FLUX.1."
     )
 
 
@@ -183,7 +187,7 @@ def _refuse_doubles(targets: Mapping[str, Target]) -> None:
     for name, target in targets.items():
         if target in seen:
             raise ValueError(
-                f"ICEdit Load LoRA: {seen[target]} and {name} are the same layer under two names, but each layer is "
+                f"{WHO}: {seen[target]} and {name} are the same layer under two names, but each layer is "
                 "needed once. Remove one of them."
             )
         seen[target] = name
@@ -194,7 +198,13 @@ def _check_shape(model: ModelPatcher, name: str, target: Target, update: LowRank
     rows = target.rows[2] if target.rows else shape[0]
     if (update.up.shape[0], update.down.shape[1]) != (rows, shape[1]):
         raise ValueError(
-            f"ICEdit Load LoRA: {name} fits a layer of {update.down.shape[1]} inputs and {update.up.shape[0]} outputs, "
-            f"but this model's has {shape[1]} and {rows}. Load the model that the adapter was trained for; "
-            "ICEdit's is FLUX.1 Fill."
+            f"{WHO}: {name} fits a layer of {update.down.shape[1]} inputs and {update.up.shape[0]} outputs, "
+            f"but this model's has {shape[1]} and {rows}. The file is for another model{_control(name, update)}, "
+            "or another size of it: choose a LoRA for FLUX.1."
         )
+
+
+def _control(name: str, update: LowRank) -> str:
+    """The input layer of FLUX.1's control LoRAs reads a control picture beside the noise."""
+    control = update.down.shape[1] == 2 * DEV_INPUTS and name.endswith(("x_embedder", "img_in"))
+    return " (FLUX.1 Canny or Depth)" if control else ""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...icedit_core.adapters.moe import MoELoRA
 from ...icedit_core.adapters.watch import watched
 from ...icedit_core.expert_map import WHO, Adapter, Layer
-from . import sampling
+from . import fill, sampling
 from .adapters import routings
 
 
@@ -39,8 +39,10 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
         latent: what is noised to `sigma`, as a KSampler takes it; its mask counts.
         sigma: the sampler's noise level.
     Raises:
-        ValueError: no adapter with experts, or no routers were asked about image tokens.
+        ValueError: not FLUX.1 Fill or its VAE, no adapter with experts, or no routers were asked about image tokens.
     """
+    fill.require(model, WHO)
+    fill.check(model, positive, latent, WHO)
     found = _in_order(model)
     recipe = sampling.Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
     image = sampling.image_of(recipe)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...icedit_core.candidates import SEAMLESS, SEEDLESS, check_steps, seeds
+from . import fill
 from .previews import is_diptych, panel_callback, right_panel
 
 PREVIEW_SIDE = 512  # px of the whole preview grid
@@ -55,9 +56,10 @@ def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> 
         batch: candidates in one model call. 1 gives each candidate the bits it has alone; more is faster and differs
             by rounding. Latents of several images, and samplers that use the seed themselves, are not grouped.
     Raises:
-        ValueError: steps or counts that cannot be.
+        ValueError: steps or counts that cannot be, or a diptych for a model that cannot fill it.
     """
     check_steps(recipe.steps, early, count)
+    fill.check(recipe.model, recipe.positive, recipe.latent, "ICEdit Candidates")
     image = image_of(recipe)
     group = batch if len(image) == 1 and recipe.sampler in SEEDLESS else 1
     all_seeds = seeds(seed, count)

@@ -59,8 +59,13 @@ def adapters(draw) -> Parts:
     return made
 
 
-def named(made: Parts, prefix: str = "", sides=SIDES[0], default: bool = False) -> dict[str, Tensor]:
-    """The tensors of a file, in one of the namings seen in files that people have."""
+def named(made: Parts, prefix: str = "", sides=SIDES[0], adapter: str = "") -> dict[str, Tensor]:
+    """The tensors of a file, in one of the namings seen in files that people have.
+
+    Args:
+        adapter: what peft calls it in every key: `.icedit`, or with `.icedit$` behind the expert's number.
+    """
+    adapter, behind = adapter.removesuffix("$"), adapter.endswith("$")
     tensors = {}
     for layer, parts in made.items():
         layer = prefix + (layer.replace(".", "_") if prefix.endswith("_") else layer)
@@ -69,9 +74,10 @@ def named(made: Parts, prefix: str = "", sides=SIDES[0], default: bool = False) 
             if part == "alpha":
                 tensors[f"{layer}.alpha"] = tensor
             elif part == "router":
-                tensors[f"{layer}.lora_route.weight"] = tensor
+                tensors[f"{layer}.lora_route{adapter}.weight"] = tensor
             else:
-                middle = f".expert_{expert}" if expert else ".default" if default else ""
+                number = f".expert_{expert}" if expert else ""
+                middle = number + adapter if behind else adapter + number
                 tensors[f"{layer}.{sides[side == 'up']}{middle}.weight"] = tensor
     return tensors
 
@@ -101,7 +107,8 @@ def check_equal(adapter: Adapter, made: Parts, prefix: str = "") -> None:
             assert update.scale == alpha / update.rank
 
 
-namings = st.tuples(st.sampled_from(PREFIXES), st.sampled_from(SIDES), st.booleans())
+adapter_names = st.sampled_from(("", ".default", ".default_0", ".icedit", ".icedit$", ".\u4f60 1"))
+namings = st.tuples(st.sampled_from(PREFIXES), st.sampled_from(SIDES), adapter_names)
 
 
 @settings(steady, max_examples=80)
@@ -140,8 +147,8 @@ def test_what_is_read_runs_and_gives_the_sum_of_the_chosen_experts(made, top_k):
 
 strangers = st.one_of(
     st.text(st.sampled_from("aA0._-/ \n\0\u202e\u4f60\ud800\U0001f600"), min_size=1, max_size=200),
-    st.sampled_from(("lora_te_text_model.lora_A.weight.bias", "x.lora_A.expert_.weight", "x.lora_A.expert_-1.weight",
-                     "x.lora_A.expert_99999.weight", "x.lora_A.b.weight", "x.lora_magnitude_vector.weight",
+    st.sampled_from(("lora_unet_x.lora_A.weight.bias", "x.lora_A.expert_.weight", "x.lora_A.expert_-1.weight",
+                     "x.lora_A.expert_99999.weight", "x.lora_A.b.c.weight", "x.lora_magnitude_vector.weight",
                      "x.dora_scale", "x.lora_A", "x.diff_b", "x.lokr_w1", "x.lora_A.bias", "nobody.alpha", ".alpha",
                      ".lora_A.weight", "x.lora_mid.weight", "X.LORA_A.WEIGHT", "x.lora_a.weight")),
 )  # fmt: skip

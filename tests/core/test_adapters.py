@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from icedit_core.adapters import files
+from icedit_core.adapters import files, widen
 from icedit_core.adapters.attach import Attachment, Slot
 from icedit_core.adapters.moe import MoELoRA, softmax_then_top_k_gates, top_k_gates
 from icedit_core.adapters.readers import read
@@ -269,3 +269,95 @@ def test_top_k_comes_from_the_metadata_or_is_one(tmp_path):
     save_file(moe_tensors(), tmp_path / "a.safetensors", {"top_k": "many"})
     with pytest.raises(ValueError, match="top_k = 'many'"):
         files.load(tmp_path / "a.safetensors")
+
+
+def pair(layer, side_a="lora_A", side_b="lora_B", rank=2, shape=()):
+    return {f"{layer}.{side_a}.weight": torch.ones(rank, 3, *shape), f"{layer}.{side_b}.weight": torch.ones(4, rank)}
+
+
+KOHYA = ("lora_down", "lora_up")
+TEXT = pair("lora_te1_text_model_encoder_layers_0_mlp_fc1", *KOHYA) | {
+    "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha": torch.ones(())
+}
+NOT_FOR_US = {
+    "SDXL": (pair("lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q", *KOHYA), "a LoRA for SDXL"),
+    "SDXL with its text encoders and convolutions": (
+        TEXT | pair("lora_unet_output_blocks_0_0_in_layers_2", *KOHYA, shape=(3, 3)),
+        "a LoRA for SDXL",
+    ),
+    "SDXL in diffusers' naming": (
+        pair("unet.down_blocks.2.attentions.1.transformer_blocks.9.attn1.to_q"),
+        "a LoRA for SDXL",
+    ),
+    "SDXL of another kind": (
+        {"lora_unet_input_blocks_4_1_proj_in.hada_w1_a": torch.ones(2, 2)},
+        "a LoRA for SDXL",
+    ),
+    "SD 1.5": (
+        pair("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", *KOHYA),
+        "a LoRA for Stable Diffusion 1.5",
+    ),
+    "a UNet, either": (pair("unet.mid_block.attentions.0.proj_in"), r"Stable Diffusion \(SDXL or 1.5\)"),
+    "SD 3": (pair("diffusion_model.joint_blocks.0.x_block.attn.qkv"), "a LoRA for Stable Diffusion 3"),
+    "Wan": (pair("diffusion_model.blocks.0.self_attn.q"), "a LoRA for Wan"),
+    "Qwen-Image": (pair("transformer_blocks.0.img_mlp.net.2"), "a LoRA for Qwen-Image"),
+    "Z-Image": (pair("diffusion_model.layers.0.attention.to_q"), "a LoRA for Z-Image"),
+    "FLUX.2": (pair("transformer.single_stream_modulation.linear"), "a LoRA for FLUX.2"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_FOR_US)
+def test_a_lora_for_another_model_is_told_what_it_is(kind):
+    tensors, family = NOT_FOR_US[kind]
+    with pytest.raises(ValueError, match=family + r".*one for FLUX.1 is needed.*Load LoRA \(Model and CLIP\)"):
+        read(tensors)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "lora_te1_text_model_encoder_layers_0_mlp_fc1",
+        "lora_te_text_model_encoder_layers_0_mlp_fc1",
+        "lora_te3_encoder_block_0_layer_0_SelfAttention_q",
+        "text_encoder.text_model.encoder.layers.0.self_attn.q_proj",
+        "text_encoder_2.encoder.block.0.layer.0.SelfAttention.q",
+        "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1",
+    ],
+)
+def test_layers_of_text_encoders_are_named_as_such(layer):
+    model = pair("lora_unet_double_blocks_0_img_attn_qkv", *KOHYA)
+    with pytest.raises(ValueError, match=f"2 of 4 tensors are for the text encoders .{layer}.*loads both parts"):
+        read(model | pair(layer))
+    with pytest.raises(ValueError, match="2 of 2 tensors.*Nothing is left for the model"):
+        read(pair(layer))
+    with pytest.raises(ValueError, match="cannot use the file's experts: remove the text encoders'"):
+        read(moe_tensors() | pair(layer))
+
+
+def test_two_adapters_in_one_file_are_named():
+    two = {key.replace(".weight", f".{name}.weight"): value for name in ("a", "b") for key, value in pair("x").items()}
+    with pytest.raises(ValueError, match="the 2 adapters a, b, but one is needed. Save each"):
+        read(two)
+    assert list(read({key: value for key, value in two.items() if ".a." in key}).plain) == ["x"]
+
+
+@pytest.mark.parametrize("layer", ["transformer.x_embedder", "lora_unet_img_in", "diffusion_model.img_in", "img_in"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float8_e4m3fn])
+def test_the_input_layer_of_flux_dev_is_padded_with_zeros(layer, dtype):
+    down, up = torch.ones(2, 64).to(dtype), torch.ones(7, 2).to(dtype)
+    tensors = {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up, f"{layer}.alpha": torch.tensor(6.0)}
+    adapter, padded = widen.for_fill(read(tensors | pair("transformer.proj_out") | moe_tensors()))
+    assert padded == [layer]
+    wide = adapter.plain[layer]
+    assert wide.down.shape == (2, 384) and wide.down.dtype == dtype and wide.scale == 3
+    assert torch.equal(wide.down.float(), torch.cat([torch.ones(2, 64), torch.zeros(2, 320)], 1))
+    assert torch.equal(adapter.plain["transformer.proj_out"].down, torch.ones(2, 3)) and adapter.routed
+
+
+def test_only_the_input_layer_of_64_is_padded():
+    other = {"context_embedder": 64, "x_embedder": 384, "transformer.x_embedder": 128, "a.x_embedder.b": 64}
+    tensors = {}
+    for layer, wide in other.items():
+        tensors |= {f"{layer}.lora_A.weight": torch.ones(2, wide), f"{layer}.lora_B.weight": torch.ones(7, 2)}
+    adapter, padded = widen.for_fill(read(tensors))
+    assert padded == [] and {name: update.down.shape[1] for name, update in adapter.plain.items()} == other

@@ -13,14 +13,14 @@ from .condition_case import LAYERS, experts, is_routed
 
 @pytest.fixture(scope="module")
 def ours(pack):
-    from icedit_pack.icedit_core.adapters import files, readers
+    from icedit_pack.icedit_core.adapters import files, readers, widen
     from icedit_pack.nodes.host import adapters
 
     def load_lora(model, path, strength=1.0, top_k=1):
         adapter, _ = files.load(path)
         return adapters.attach(model, adapter, strength, top_k)
 
-    return SimpleNamespace(load=load_lora, attach=adapters.attach, read=readers.read)
+    return SimpleNamespace(load=load_lora, attach=adapters.attach, read=readers.read, for_fill=widen.for_fill)
 
 
 @pytest.fixture
@@ -117,6 +117,21 @@ def test_one_model_object_with_and_without_by_turns(ours, model):
     for _ in range(2):
         assert torch.equal(case.evaluate(model)[0], untouched)
         assert torch.equal(case.evaluate(adapted)[0], first)
+
+
+def test_an_input_layer_of_flux_dev_reads_the_noise_alone(ours, model):
+    """Speed LoRAs made for FLUX.1 dev: 64 inputs where FLUX.1 Fill has 384, of which the first 64 are dev's."""
+    tensors = plain_lora(5, ("x_embedder", "transformer_blocks.0.attn.to_q"))
+    wide = tensors["transformer.x_embedder.lora_A.weight"]
+    dev = tensors | {"transformer.x_embedder.lora_A.weight": wide[:, :64].contiguous()}
+    as_fill = tensors | {"transformer.x_embedder.lora_A.weight": torch.cat([wide[:, :64], 0 * wide[:, 64:]], 1)}
+    expected, _ = case.evaluate(case.load(merged(case.weights(), as_fill)))
+    adapter, padded = ours.for_fill(ours.read(dev))
+    assert padded == ["transformer.x_embedder"]
+    got, _ = case.evaluate(ours.attach(model, adapter, 1.0, 1))
+    assert case.error(got, expected) < 1e-5
+    without = {key: value for key, value in dev.items() if "x_embedder" not in key}
+    assert case.error(case.evaluate(ours.attach(model, ours.read(without), 1.0, 1))[0], expected) > 1e-3
 
 
 def test_any_order_with_a_normal_lora_and_the_stock_loader_equals_the_sum(ours, model, tmp_path):
@@ -249,18 +264,25 @@ def scaled(size, axis, key, hidden, wide):
 REFUSED = {
     "another width": (
         {
-            "transformer.x_embedder.lora_A.weight": torch.ones(2, 64),
+            "transformer.proj_out.lora_A.weight": torch.ones(2, 64),
+            "transformer.proj_out.lora_B.weight": torch.ones(64, 2),
+        },
+        "proj_out fits a layer of 64 inputs and 64 outputs, but this model's has 128 and 64.*choose a LoRA for FLUX.1",
+    ),
+    "FLUX.1 Canny's LoRA": (
+        {
+            "transformer.x_embedder.lora_A.weight": torch.ones(2, 128),
             "transformer.x_embedder.lora_B.weight": torch.ones(128, 2),
         },
-        "x_embedder fits a layer of 64 inputs and 128 outputs, but this model's has 384 and 128",
+        r"layer of 128 inputs .* has 384 and 128.*another model \(FLUX.1 Canny or Depth\)",
     ),
-    "SDXL": (
+    "layers of a larger FLUX": (
         {
-            f"lora_unet_input_blocks_{i}_1_transformer_blocks_0_attn1_to_q.lora_{side}.weight": torch.ones(4, 4)
+            f"lora_unet_double_blocks_{i}_img_attn_proj.lora_{side}.weight": torch.ones(4, 4)
             for i in range(4, 6)
             for side in ("down", "up")
         },
-        r"2 of 2 layers of the file are not in this model \(Flux\).*trained for; ICEdit's is FLUX.1 Fill",
+        r"2 of 2 layers of the file are not in this model \(Flux, FLUX.1 Fill\).*choose a LoRA for FLUX.1",
     ),
     "one layer under two names": (
         {

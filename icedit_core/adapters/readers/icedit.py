@@ -2,6 +2,7 @@
 
 Source: River-Zhang/ICEdit (key names of the published MoE-LoRA and normal LoRA). The layer part of a key may be in
 diffusers' or in the host's naming: it is handed on as it stands. `lora_down` / `lora_up` mean `lora_A` / `lora_B`.
+peft may leave the adapter's name in the keys (`lora_A.default.weight`): one name in the whole file is taken off.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections.abc import Collection, Container, Mapping
 import torch
 from torch import Tensor
 
+from .. import families
 from ..names import listed, shown
 from ..weights import Adapter, LowRank, Routed
 
+_NAME = r"(?:\.(?!expert_)(?P<name{}>[^.]+))?"
 _MATRIX = re.compile(
-    r"(?P<layer>.+)\.lora_(?P<side>A|B|down|up)(?:\.(?:expert_(?P<expert>[0-9]{1,4})|default))?\.weight"
+    rf"(?P<layer>.+)\.lora_(?P<side>A|B|down|up){_NAME.format(1)}"
+    rf"(?:\.expert_(?P<expert>[0-9]{{1,4}}){_NAME.format(2)})?\.weight"
 )
-_ROUTER = re.compile(r"(?P<layer>.+)\.lora_route\.weight")
+_ROUTER = re.compile(rf"(?P<layer>.+)\.lora_route{_NAME.format(1)}\.weight")
 _ALPHA = re.compile(r"(?P<layer>.+)\.alpha")
 _WHO = "ICEdit adapter"
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
@@ -35,8 +39,9 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
     Returns:
         The adapter, layer names as in the file.
     Raises:
-        ValueError: empty file, keys of another format (listed), a half of a pair, an expert or the router missing,
-            shapes that do not fit each other, or values that are not finite.
+        ValueError: empty file, a LoRA for another model or with text encoders, several adapters, keys of another
+            format (listed), a half of a pair, an expert or the router missing, shapes that do not fit each other, or
+            values that are not finite.
     """
     if not tensors:
         raise ValueError(f"{_WHO}: the file holds no tensors, but LoRA matrices are needed. Download it again.")
@@ -62,6 +67,7 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
 
 
 def _check_names(keys: Collection[str]) -> None:
+    families.check(keys)
     matches = {key: _MATRIX.fullmatch(key) for key in keys}
     layers = {match["layer"] for match in matches.values() if match}
     unknown = [key for key, match in matches.items() if not (match or _ROUTER.fullmatch(key) or _alpha_of(key, layers))]
@@ -70,6 +76,18 @@ def _check_names(keys: Collection[str]) -> None:
             f"{_WHO}: {len(unknown)} of {len(keys)} tensors are of no layout known here: {listed(unknown)}. "
             "Use a LoRA or LoRA-MoE in ICEdit's or ComfyUI's naming; for other kinds use ComfyUI's own LoRA loader."
         )
+    names = {name for key in keys for name in _adapter_names(key)}
+    if len(names) > 1:
+        raise ValueError(
+            f"{_WHO}: the file holds the {len(names)} adapters {listed(sorted(names))}, but one is needed. "
+            "Save each to a file of its own."
+        )
+
+
+def _adapter_names(key: str) -> list[str]:
+    """What peft calls the adapter in this key; none in most files."""
+    match = _MATRIX.fullmatch(key) or _ROUTER.fullmatch(key)
+    return [text for group, text in match.groupdict().items() if group[:4] == "name" and text] if match else []
 
 
 def _alpha_of(key: str, layers: Container[str]) -> bool:
