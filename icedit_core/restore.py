@@ -10,6 +10,7 @@ from .change import changed
 from .diptych import source_part
 from .layout import Layout
 from .pixels import check_image, feather, grow, resize
+from .restore_notes import notes
 
 WHO = "ICEditRestore"
 KEEP = ("auto", "change", "off")
@@ -31,7 +32,6 @@ class Edge(NamedTuple):
 
 
 DEFAULT = Edge()
-EVERYTHING = 0.99  # share of the picture from which on it is another one
 
 
 def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge: Edge = DEFAULT) -> Restored:
@@ -57,19 +57,21 @@ def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge
     _check(images, layout, original, edge)
     base = layout.image if original is None else _with_alpha(original, layout.image)
     (w, h), (panel_width, _) = layout.inner, layout.panel
-    results, masks = [], []
+    results, masks, left_errors = [], [], []
     for i, image in enumerate(images[..., :3].float()):
         index = i % len(base)
         left, right = image[None, :h, :w], image[None, :h, panel_width : panel_width + w]
-        weight = _weight(left, right, layout, index, edge)
+        source = source_part(layout, index).to(left)
+        left_errors.append(float((left - source).square().mean().sqrt()))
+        weight = _weight(left, right, source, layout, index, edge)
         result, mask = _paste(base[index], right.to(base.device), weight[0].to(base.device), layout, index)
         results.append(result)
         masks.append(mask)
     mask = torch.stack(masks)
-    return Restored(torch.stack(results), mask, tuple(_notes(mask, layout, edge)))
+    return Restored(torch.stack(results), mask, tuple(notes(mask, left_errors, layout, edge.keep)))
 
 
-def _weight(left: Tensor, right: Tensor, layout: Layout, index: int, edge: Edge) -> Tensor:
+def _weight(left: Tensor, right: Tensor, source: Tensor, layout: Layout, index: int, edge: Edge) -> Tensor:
     """How much of the right panel each px of the box takes, (1, bh, bw) in [0, 1]."""
     (bw, bh), (x, y) = layout.box, layout.corners[index]
     if edge.keep == "off":
@@ -81,7 +83,6 @@ def _weight(left: Tensor, right: Tensor, layout: Layout, index: int, edge: Edge)
             # The mask decides; only where the panels are equal to the last bit there is no edit to take.
             touched = (left != right).any(-1).float()
             return allowed * F.adaptive_max_pool2d(touched[:, None], (bh, bw))[:, 0]
-    source = source_part(layout, index).to(left)
     found = _scaled(changed(left, right, source, edge.threshold), (bw, bh))
     found = feather(grow(found, edge.grow), edge.feather)
     return found if allowed is None else torch.minimum(found, allowed)
@@ -148,19 +149,3 @@ def _check(images: Tensor, layout: Layout, original: Tensor | None, edge: Edge) 
             f"{WHO}: original is {b} x {width}x{height} px, but the source was {sb} x {sw}x{sh} px. "
             "Connect images of the source's size and number, or leave it out."
         )
-
-
-def _notes(mask: Tensor, layout: Layout, edge: Edge) -> list[str]:
-    shares = (mask > 0).flatten(1).float().mean(1)
-    said = [f"{share:.1%}".replace("%", " %") for share in shares.tolist()]
-    notes = [f"Changed: {', '.join(said[:8])}{' ...' if len(said) > 8 else ''} of the picture."]
-    if shares.min() == 0:
-        notes.append("Nothing was changed: the right panel shows the source. Try another seed or clearer words.")
-    if edge.keep != "off" and layout.mask is None and shares.max() >= EVERYTHING:
-        notes.append(
-            "Nothing of the source was kept. Right for a new style or background; else the model painted another "
-            "picture: try another seed, name what the picture shows, or give ICEdit Diptych a mask."
-        )
-    if len(mask) > (sources := len(layout.image)) > 1:
-        notes.append(f"{len(mask)} candidates of {sources} sources: candidate i belongs to source i % {sources}.")
-    return notes

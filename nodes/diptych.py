@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..icedit_core import diptych as core
 from ..icedit_core import seeing
 from ..icedit_core.layout import FITS, GRID, LONGEST
+from .host import fill
 from .host.report import say
 from .host.schema import IceditLayout
 from .host.show import for_browser
@@ -60,6 +61,12 @@ class ICEditDiptych(io.ComfyNode):
                     "repainted, rounded up to cells of 16 panel px. The image's size; one for the batch or one each. "
                     "A wholly empty mask counts as none.",
                 ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that will sample, before any LoRA. It is looked at, not used: one that is not "
+                    "FLUX.1 Fill is named here, before anything is sampled.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="diptych", tooltip="Source left and right, at working size."),
@@ -71,7 +78,9 @@ class ICEditDiptych(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, width, fit, context=0.5, mask=None) -> io.NodeOutput:
+    def execute(cls, image, width, fit, context=0.5, mask=None, model=None) -> io.NodeOutput:
+        if model is not None:
+            fill.require(model, "ICEdit Diptych")
         made = core.compose(image, width, fit, mask, context)
         said = say(cls, "\n".join(made.notes)).as_dict()
         shown = for_browser("icedit_pictures", picture=seeing.shaded(made.diptych, made.mask))

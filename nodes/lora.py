@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..icedit_core.adapters import files, widen
-from .host import adapters, paths, previews
+from .host import adapters, fill, paths, previews
 from .host.report import say
 
 
@@ -67,7 +67,7 @@ class ICEditLoadLoRA(io.ComfyNode):
                 f"; made for FLUX.1 dev: {', '.join(padded)} padded with zeros from {widen.DEV_INPUTS} to "
                 f"{widen.FILL_INPUTS} inputs"
             )
-        return io.NodeOutput(previews.show_right_panel(patched), ui=say(cls, text))
+        return io.NodeOutput(previews.show_right_panel(fill.watched(patched, adapters.WHO)), ui=say(cls, text))
 
 
 NODES = [ICEditLoadLoRA]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..graph import Box, Column, Group, Link, Node, Workflow, port
 from .early_filter import COUNT, SETTINGS
-from .edit import BOX_COLUMNS, GREEN, GREY, NARROW, boxed_nodes, with_inputs
+from .edit import BOX_COLUMNS, GREEN, GREY, NARROW, bare_model, boxed_nodes, with_inputs
 from .models import AE, CLIP_L, FILL, MOE_LORA, T5, flux_loaders
 
 FILES = {
@@ -28,7 +28,7 @@ def blueprints(instruction: str) -> tuple[Box, ...]:
 
 
 def _edit_box(values: dict[str, Any]) -> Box:
-    nodes = {**_loaders(), **boxed_nodes(Link("lora"), Link("clip"), Link("vae"))}
+    nodes = _nodes()
     nodes["diptych"] = with_inputs(nodes["diptych"], mask=port("mask"), fit=port("fit"))
     return Box(
         "ICEdit",
@@ -43,7 +43,7 @@ def _edit_box(values: dict[str, Any]) -> Box:
 
 
 def _best_box(values: dict[str, Any]) -> Box:
-    nodes = {**_loaders(), **boxed_nodes(Link("lora"), Link("clip"), Link("vae"))}
+    nodes = _nodes()
     plan = {name: nodes["sample"].inputs[name] for name in SETTINGS}
     plan |= {"count": port("count"), "early_steps": port("early_steps")}
     parts = {
@@ -69,6 +69,13 @@ def _best_box(values: dict[str, Any]) -> Box:
         "one is finished. Connect any ICEdit judge: a person, a model in ComfyUI, a server.",
         CATEGORY,
     )
+
+
+def _nodes() -> dict[str, Node]:
+    loaders = _loaders()
+    nodes = {**loaders, **boxed_nodes(Link("lora"), Link("clip"), Link("vae"))}
+    nodes["diptych"] = with_inputs(nodes["diptych"], model=bare_model(loaders, Link("lora")))
+    return nodes
 
 
 def _loaders() -> dict[str, Node]:

@@ -49,7 +49,7 @@ def edit_workflow(
         ),
         "save": Node("SaveImage", {"images": Link("restore"), "filename_prefix": prefix}, title="Edited", height=360),
     }
-    nodes["diptych"] = with_inputs(nodes["diptych"], **diptych)
+    nodes["diptych"] = with_inputs(nodes["diptych"], model=bare_model(loaders, model), **diptych)
     nodes["restore"] = with_inputs(nodes["restore"], **(restore or {}))
     return Workflow(
         nodes,
@@ -72,7 +72,7 @@ def edit_nodes(
     """
     words = {"clip": clip, "instruction": instruction}
     return {
-        "diptych": Node("ICEditDiptych", {"image": image, "width": width, "fit": "resize"}),
+        "diptych": Node("ICEditDiptych", {"image": image, "width": width, "fit": "resize", "model": model}),
         "prompt": Node("ICEditPrompt", words, title="What to change", height=370),
         **_prepared(vae),
         **_sampled(model, vae, steps=steps, seed=seed),
@@ -84,6 +84,11 @@ def boxed_nodes(model: Link, clip: Link, vae: Link) -> dict[str, Node]:
     """`edit_nodes` with the box's own picture, words and settings."""
     asked = {name: port(name) for name in ("image", "instruction", "width", "steps", "seed")}
     return edit_nodes(model, clip, vae, **asked)
+
+
+def bare_model(loaders: Mapping[str, Node], model: Link) -> Link:
+    """What ICEditDiptych looks at: the model before its LoRA, so that another strength does not encode anew."""
+    return loaders["lora"].inputs["model"] if "lora" in loaders else model
 
 
 def with_inputs(node: Node, **inputs: Any) -> Node:

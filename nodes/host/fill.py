@@ -4,13 +4,17 @@ Only FLUX.1 Fill reads the diptych and its mask beside the noise. Any other mode
 looks like a bad seed.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import comfy.model_base
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from .previews import is_diptych
 
+KEY = "icedit_fill"
 LATENT_CHANNELS = 16
 FILL_CHANNELS = 96  # of its input: 16 of noise, 16 of the masked picture, 64 of the mask
 PATCH = 4  # latent pixels in a token
@@ -58,22 +62,39 @@ def check(model: Any, positive: Any, latent: dict[str, Any], who: str) -> None:
         ValueError: another model than FLUX.1 Fill, or a latent that its VAE does not make.
     """
     conditions = [values for _, values in positive]
-    pictures = [values["concat_latent_image"] for values in conditions if "concat_latent_image" in values]
-    if not pictures or not is_diptych(conditions, None):
-        return
-    require(model, who)
-    for samples in (*pictures, latent["samples"]):
-        _check_latent(samples, who)
+    if pictures := _diptychs(conditions):
+        require(model, who)
+        _check_latents((*pictures, latent["samples"]), who)
 
 
-def _check_latent(samples: Tensor, who: str) -> None:
-    if samples.ndim == 4 and samples.shape[1] == LATENT_CHANNELS:
-        return
-    raise ValueError(
-        f"{who}: the latent is of shape {tuple(samples.shape)}, but FLUX.1's has {LATENT_CHANNELS} channels (B, "
-        f"{LATENT_CHANNELS}, H/8, W/8): another model's VAE made it. Load FLUX.1's VAE, ae.safetensors, and connect "
-        "it to InpaintModelConditioning and VAE Decode."
-    )
+def watched(model: ModelPatcher, who: str) -> ModelPatcher:
+    """Let `model`, which must be the caller's own clone, look at the VAE's latents before any sampler runs."""
+
+    def sampling(executor, noise, latent_image, *rest, **more):
+        conditions = executor.class_obj.conds.get("positive", ())
+        if pictures := _diptychs(conditions):
+            _check_latents((*pictures, latent_image), who)
+        return executor(noise, latent_image, *rest, **more)
+
+    model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)  # a clone of ours has it already
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, sampling)
+    return model
+
+
+def _diptychs(conditions: Iterable[Mapping[str, Any]]) -> list[Tensor]:
+    """The encoded diptychs in the conditioning; none unless all that is repainted lies in the right half."""
+    found = [values["concat_latent_image"] for values in conditions if values.get("concat_latent_image") is not None]
+    return found if found and is_diptych(conditions, None) else []
+
+
+def _check_latents(latents: Iterable[Tensor], who: str) -> None:
+    for samples in latents:
+        if samples.ndim != 4 or samples.shape[1] != LATENT_CHANNELS:
+            raise ValueError(
+                f"{who}: the latent is of shape {tuple(samples.shape)}, but FLUX.1's is (B, {LATENT_CHANNELS}, H/8, "
+                "W/8): another model's VAE made it. Load FLUX.1's VAE, ae.safetensors, and connect it to "
+                "InpaintModelConditioning and VAE Decode."
+            )
 
 
 def _input_channels(model: Any) -> int | None:

@@ -174,10 +174,24 @@ def test_it_says_when_nothing_or_everything_changed():
         return " ".join(restore(images, layout, None, edge).notes)
 
     assert "Nothing was changed" in said(equal_panels(made), made.layout, Edge())
-    assert "Nothing of the source was kept" in said(everything, made.layout, Edge())
+    causes = ("not FLUX.1 Fill (connect it to ICEdit Diptych's model", "LoRA not loaded", "ae.safetensors", "cfg above")
+    assert all(words in said(everything, made.layout, Edge()) for words in ("Nothing of the source was kept", *causes))
+    assert "denoise is below 1" in said(equal_panels(made), made.layout, Edge())
     assert said(everything, made.layout, Edge("off")) == "Changed: 100.0 % of the picture."
     masked = compose(source, 64, mask=torch.ones(1, 48, 64))
     assert said(with_right(masked, inverted), masked.layout, Edge()) == "Changed: 100.0 % of the picture."
+
+
+@pytest.mark.parametrize("edge", [Edge(), Edge("off")])
+def test_a_left_panel_that_is_not_the_source_is_told_from_a_bad_edit(edge):
+    """Wrong VAEs and masks spoil both panels, a wrong model or seed only the right one."""
+    made = compose(image(64, 48), 64)
+    for diptych, lost in ((inverted(made.diptych), True), (with_right(made, inverted), False)):
+        notes = " ".join(restore(diptych, made.layout, None, edge).notes)
+        assert ("The left panel does not show the source" in notes) == lost
+        assert "the VAE that decodes is not the one that encodes" in notes or not lost
+    noisy = made.diptych + 0.06 * torch.randn(made.diptych.shape, generator=torch.Generator().manual_seed(1))
+    assert "left panel" not in " ".join(restore(noisy.clamp(0, 1), made.layout, None, edge).notes)
 
 
 def test_original_replaces_the_source_and_alpha_follows():

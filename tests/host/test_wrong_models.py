@@ -5,9 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
+from devtools.workflows import MOE_LORA
+from icedit_core.client import ExecutionFailed
 
 from . import flux_case as case
+from . import graphs
 from .test_candidates_models import FLUX2, KONTEXT, QWEN, drawn, through_the_loader, without_the_loader
+from .test_filter_workflows import with_small_encoders
+from .test_workflows import small_picture
 
 SD15 = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1],
@@ -119,8 +126,72 @@ def test_a_latent_of_another_vae_is_refused(ours, pack, shape, picture):
     model = case.load(case.weights())
     fail_if_called(model)
     wrong = ", ".join(map(str, picture or shape))
-    words = rf"latent is of shape \({wrong}\), but FLUX.1's has 16 channels.*ae.safetensors"
+    words = rf"latent is of shape \({wrong}\), but FLUX.1's is \(B, 16, H/8, W/8\).*ae.safetensors"
     with pytest.raises(ValueError, match=f"ICEdit Candidates: the {words}"):
         ours.begin(recipe(ours, model, positive, latent), 0, 2, 1)
     with pytest.raises(ValueError, match=f"ICEdit Expert Map: the {words}"):
         ours.look(model, positive, latent, 0.5, 0)
+    with pytest.raises(ValueError, match=f"ICEdit Load LoRA: the {words}"):
+        sample(ours.fill.watched(ours.fill.watched(model.clone(), "a"), "ICEdit Load LoRA"), positive, latent)
+
+
+def test_stock_samplers_of_a_watched_model_run_as_before(ours, pack):
+    positive, latent = diptych((1, 16, 8, 16))
+    positive[0][0] = drawn(1, 7, case.weights()["context_embedder.weight"].shape[1])
+    positive[0][1]["pooled_output"] = case.recorded()["pooled"][:1]
+    model = case.load(case.weights())
+    assert torch.equal(sample(ours.fill.watched(model.clone(), "a"), positive, latent), sample(model, positive, latent))
+
+
+def sample(model, positive, latent):
+    import nodes
+
+    with torch.no_grad():
+        return nodes.common_ksampler(model, 0, 2, 1.0, "euler", "simple", positive, positive, latent)[0]["samples"]
+
+
+def sd_vae():
+    """Stable Diffusion's small autoencoder with random weights: 4 channels where FLUX.1's has 16."""
+    from comfy.taesd.taesd import TAESD
+
+    parts = TAESD(latent_channels=4).state_dict().items()
+    return {key: value.contiguous() for key, value in parts if key.startswith("taesd_")}
+
+
+def flux_dev():
+    """The demo's FLUX.1 Fill cut to what FLUX.1 dev reads."""
+    weights = load_file(graphs.WEIGHTS / graphs.PUBLISHED["diffusion_models/flux1-fill-dev.safetensors"])
+    return weights | {"x_embedder.weight": weights["x_embedder.weight"][:, :64].contiguous()}
+
+
+async def refused(client, server, graph, words, files):
+    """The node that refuses the workflow, run on small files."""
+    await client.upload_image(small_picture(), "example.png", overwrite=True)
+    lora = {f"loras/{MOE_LORA}": graphs.ROOT / "demo" / "loras" / "icedit_demo_moe_lora.safetensors"}
+    with graphs.small_files(server, lora | files), pytest.raises(ExecutionFailed, match=words) as caught:
+        await client.run(with_small_encoders(graph), timeout=120)
+    return caught.value.node_type
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        ("icedit_training_free", {"ICEditDiptych"}),
+        ("icedit_flux_fill", {"ICEditDiptych", "ICEditLoadLoRA"}),
+        ("icedit_multi_turn", {"ICEditLoadLoRA"}),
+    ],
+)
+async def test_a_flux_workflow_names_flux_dev_before_it_samples(client, server, tmp_path, name, nodes):
+    file = tmp_path / "dev.safetensors"
+    save_file(flux_dev(), file)
+    graph = graphs.changed(graphs.shipped(name), "UNETLoader", unet_name=file.name)
+    files = {f"diffusion_models/{file.name}": file}
+    assert await refused(client, server, graph, "the model is FLUX.1 dev or Kontext", files) in nodes
+
+
+async def test_a_wrong_vae_is_named_before_a_stock_sampler_runs(client, server, host_modules, tmp_path):
+    file = tmp_path / "sd.safetensors"
+    save_file(sd_vae(), file)
+    graph = graphs.changed(graphs.shipped("icedit_flux_fill"), "VAELoader", vae_name=file.name)
+    files = {f"vae/{file.name}": file}
+    assert await refused(client, server, graph, "Load LoRA: .*another model's VAE", files) == "KSampler"
