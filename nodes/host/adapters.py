@@ -19,7 +19,7 @@ from ...icedit_core.adapters.moe import MoELoRA
 from ...icedit_core.adapters.readers.icedit import listed
 from ...icedit_core.adapters.weights import Adapter, LowRank
 from ...icedit_core.adapters.widen import DEV_INPUTS
-from . import fill
+from . import experts_kept, fill
 
 WHO = "ICEdit Load LoRA"
 PREFIX = "diffusion_model."
@@ -119,6 +119,7 @@ def _attach_routed(clone: ModelPatcher, adapter: Adapter, targets: Mapping[str, 
     join(clone)
     for moment in (CallbacksMP.ON_DEEPCLONE_MULTIGPU, CallbacksMP.ON_MATCH_MULTIGPU_CLONES):
         clone.add_callback_with_key(moment, key, lambda _original, copied: join(copied))
+    experts_kept.keep(clone, lambda patcher: [name for name, _ in routings(patcher)], WHO)
 
 
 def _bank_patcher(bank: nn.ModuleList, load_device, offload_device) -> ModelPatcher:
