@@ -178,7 +178,8 @@ def _refuse_unknown(model: ModelPatcher, found: Mapping[str, Target | None], tar
     raise ValueError(
         f"{WHO}: {len(unknown)} of {len(found)} layers of the file are not in this model "
         f"({type(model.model).__name__}, FLUX.1 Fill): {listed(unknown)}. "
-        "The file is for another model, or another size of it: choose a LoRA for FLUX.1."
+        "The file is for another model or another size of it, or names its layers in a way not known here: choose a "
+        "LoRA for FLUX.1 in ICEdit's or ComfyUI's naming."
     )
 
 

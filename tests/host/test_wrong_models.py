@@ -195,3 +195,35 @@ async def test_a_wrong_vae_is_named_before_a_stock_sampler_runs(client, server, 
     graph = graphs.changed(graphs.shipped("icedit_flux_fill"), "VAELoader", vae_name=file.name)
     files = {f"vae/{file.name}": file}
     assert await refused(client, server, graph, "Load LoRA: .*another model's VAE", files) == "KSampler"
+
+
+def sampled_by(node, **more):
+    """FLUX.1 dev in the graph without a LoRA, ICEdit Diptych's `model` open, its KSampler replaced."""
+    graph = graphs.changed(graphs.shipped("icedit_training_free"), "UNETLoader", unet_name="dev.safetensors")
+    del graph[graphs.find(graph, "ICEditDiptych")]["inputs"]["model"]
+    sampler = graph[graphs.find(graph, "KSampler")]
+    sampler["class_type"] = node
+    del sampler["inputs"]["denoise"]
+    sampler["inputs"] |= {"count": 2, "early_steps": 2, "batch": 1} | more
+    return graph
+
+
+@pytest.mark.parametrize("node", ["ICEditCandidates", "ICEditBestOf"])
+async def test_nodes_that_sample_name_flux_dev_without_a_lora(client, server, tmp_path, node):
+    graph = sampled_by(node)
+    number = graphs.find(graph, node)
+    if node == "ICEditBestOf":
+        graph["judge"] = {"class_type": "ICEditJudgePerson", "inputs": {}}
+        vae, source = graphs.find(graph, "VAELoader"), graphs.find(graph, "LoadImage")
+        graph[number]["inputs"] |= {"vae": [vae, 0], "source": [source, 0], "judge": ["judge", 0], "instruction": "x"}
+        graph[number]["inputs"] |= {"method": "knockout", "both_orders": True, "good_enough": 0.0}
+        graph[number]["inputs"]["layout"] = [graphs.find(graph, "ICEditDiptych"), 2]
+    else:
+        for later in graph.values():  # the decoder takes the previews
+            for name, value in later["inputs"].items():
+                later["inputs"][name] = [number, 1] if value == [number, 0] else value
+    file = tmp_path / "dev.safetensors"
+    save_file(flux_dev(), file)
+    files = {f"diffusion_models/{file.name}": file}
+    words = "ICEdit Candidates: the model is FLUX.1 dev or Kontext"
+    assert await refused(client, server, graph, words, files) == node
