@@ -10,7 +10,7 @@ from .change import changed
 from .diptych import source_part
 from .layout import Layout
 from .pixels import check_image, feather, grow, resize
-from .restore_notes import notes
+from .restore_notes import left_error, notes
 
 WHO = "ICEditRestore"
 KEEP = ("auto", "change", "off")
@@ -62,7 +62,7 @@ def restore(images: Tensor, layout: Layout, original: Tensor | None = None, edge
         index = i % len(base)
         left, right = image[None, :h, :w], image[None, :h, panel_width : panel_width + w]
         source = source_part(layout, index).to(left)
-        left_errors.append(float((left - source).square().mean().sqrt()))
+        left_errors.append(left_error(left, source))
         weight = _weight(left, right, source, layout, index, edge)
         result, mask = _paste(base[index], right.to(base.device), weight[0].to(base.device), layout, index)
         results.append(result)
