@@ -5,7 +5,7 @@
 
 icedit_demo_fill.safetensors     bf16, diffusers' layout of FLUX Fill (UNETLoader)
 icedit_demo_vae.safetensors      fp16, TAESD with 16 latent channels (VAELoader)
-icedit_demo_clip_l.safetensors   fp16, seeded and untrained: FLUX asks for a CLIP-L, this model ignores it
+icedit_demo_clip_l.safetensors   fp16, all zeros: FLUX asks for a CLIP-L, this model ignores it
 icedit_demo_t5.safetensors       fp16
 config.json                      sizes, sampling, the example, SHA-256 of every file
 
@@ -41,15 +41,15 @@ CLIP_L = {
 
 
 def clip_l_state_dict() -> dict[str, torch.Tensor]:
-    """A small CLIP-L with seeded, untrained weights, named as the host reads them."""
-    torch.manual_seed(0)
+    """A small CLIP-L named as the host reads it. All zeros: it gives zeros, and compresses to nothing."""
     config = CLIPTextConfig(**CLIP_L, hidden_act="quick_gelu", eos_token_id=49407, vocab_size=49408)
     state = {
         k if k.startswith("text_model.") else f"text_model.{k}": v
         for k, v in CLIPTextModel(config).state_dict().items()
     }
-    state = {k: v.float().clone() for k, v in state.items() if "position_ids" not in k}
-    return {**state, "text_projection.weight": torch.eye(editor.POOLED_WIDTH)}
+    shapes = {k: v.shape for k, v in state.items() if "position_ids" not in k}
+    shapes["text_projection.weight"] = torch.Size([editor.POOLED_WIDTH, editor.POOLED_WIDTH])
+    return {k: torch.zeros(shape) for k, shape in shapes.items()}
 
 
 def states_of(state: Path) -> dict[str, tuple[dict[str, torch.Tensor], torch.dtype]]:

@@ -45,11 +45,16 @@ def host_path() -> Path:
     return path
 
 
+def tokenizer_path() -> Path:
+    """The folder of ComfyUI's T5 tokenizer."""
+    return host_path() / "comfy" / "text_encoders" / "t5_tokenizer"
+
+
 class Tokenizer:
     """Prompts to rows of the small word table, padded to `LENGTH`."""
 
     def __init__(self):
-        self.t5 = T5TokenizerFast.from_pretrained(host_path() / "comfy" / "text_encoders" / "t5_tokenizer")
+        self.t5 = T5TokenizerFast.from_pretrained(tokenizer_path())
         words = IC_TEMPLATE.format(instruction="").split() + vocabulary()
         known = {i for ids in self.t5(words)["input_ids"] for i in ids}
         self.ids = sorted(known | {0, 1})  # 0 pads, 1 ends

@@ -23,6 +23,7 @@ from icedit_core.training import config, loop
 from icedit_core.training.base import load_base
 from icedit_core.training.data.rows import Row
 
+from . import text
 from .pool import BOOST, EDIT_WEIGHT
 
 log = logging.getLogger("train_adapters")
@@ -121,10 +122,11 @@ def main() -> None:
     parser.add_argument("--begin", type=Path, help="a folder of trained adapters to start from")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tokenizer = str(text.tokenizer_path())
     for name in args.only:
         start = time.monotonic()
         chosen = settings(name, args.state, args.base, args.steps, args.begin)
-        result = loop.train(chosen, rows=SceneRows(ROWS), base=load_base(str(args.base)))
+        result = loop.train(chosen, rows=SceneRows(ROWS), base=load_base(str(args.base), tokenizer=tokenizer))
         log.info("%s", json.dumps({"adapter": name, "file": str(result), "seconds": round(time.monotonic() - start)}))
 
 

@@ -137,17 +137,19 @@ class Base:
         return f"{self._parts.encoders}-{self.dtype}".replace("torch.", "")
 
 
-def load_base(model: str, dtype: torch.dtype = torch.bfloat16, device: str | torch.device = "cpu") -> Base:
+def load_base(
+    model: str, dtype: torch.dtype = torch.bfloat16, device: str | torch.device = "cpu", tokenizer: str = ""
+) -> Base:
     """A base from files on this machine; nothing is downloaded, and weights are read only when they are used.
 
     Args:
-        model: "demo" for the shipped model, a folder with the demo's files, or a folder in the layout that diffusers
-            gives FLUX.1-Fill-dev.
+        model: a folder with the demo's files, or a folder in the layout that diffusers gives FLUX.1-Fill-dev.
+        tokenizer: folder of the T5 tokenizer; the demo's files come without one.
     Raises:
         ValueError: no such folder, or files are missing.
     """
     from . import base_demo, base_diffusers
 
-    folder = base_demo.shipped() if model == "demo" else Path(model).expanduser()
-    parts = base_demo.parts(folder) if base_demo.is_here(folder) else base_diffusers.parts(folder)
+    folder, words = Path(model).expanduser(), Path(tokenizer).expanduser() if tokenizer else None
+    parts = base_demo.parts(folder, words) if base_demo.is_here(folder) else base_diffusers.parts(folder)
     return Base(parts, dtype, torch.device(device))

@@ -1,13 +1,11 @@
 """The demo model as a base: its files through plain torch, diffusers and transformers, with the host's numbers.
 
-The folder holds icedit_demo_{fill,vae,clip_l,t5}.safetensors and config.json as workshop/export.py writes them. The
-tokenizers are the ones that ComfyUI brings; nothing else of it is used.
+The folder holds icedit_demo_{fill,vae,t5}.safetensors and config.json. The T5 tokenizer is handed in.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +15,21 @@ from torch import Tensor
 from .base import LATENT_CHANNELS, Parts
 from .data.rows import file_identity, hash_of
 
-PACK = Path(__file__).resolve().parents[2]
 FLUX_FACTOR, FLUX_SHIFT = 0.3611, 0.1159  # the host's latent format of FLUX: (latent - shift) * factor
-CLIP_TOKENS, CLIP_END = 77, 49407
 AXES = (16, 56, 56)  # FLUX's rotary axes: the one size that its weights do not show
-FILES = ("fill", "vae", "clip_l", "t5")
-
-
-def shipped() -> Path:
-    """The folder of the demo model that comes with the pack."""
-    return PACK / "demo" / "weights"
+FILES = ("fill", "vae", "t5")
 
 
 def is_here(folder: Path) -> bool:
-    """Are the demo's files in `folder`, or is it the place for them?"""
-    return folder == shipped() or _file(folder, "fill").is_file()
+    """Are the demo's files in `folder`?"""
+    return _file(folder, "fill").is_file()
 
 
-def parts(folder: Path) -> Parts:
+def parts(folder: Path, tokenizer: Path | None) -> Parts:
     """How to load the demo model from `folder`.
 
+    Args:
+        tokenizer: folder of the T5 tokenizer, whose tokenizer.json is read.
     Raises:
         ValueError: files are missing.
     """
@@ -45,20 +38,31 @@ def parts(folder: Path) -> Parts:
     if missing:
         raise ValueError(
             f"demo model: {folder} has no {', '.join(missing)}, but the demo's files are needed there. "
-            "Train from a checkout of the pack, or name a folder that workshop/export.py wrote."
+            "Name the folder demo/weights of the pack."
+        )
+    if tokenizer is None or not (tokenizer / "tokenizer.json").is_file():
+        got = f"{tokenizer} without a tokenizer.json" if tokenizer else "no tokenizer"
+        raise ValueError(
+            f"demo model: got {got}, but T5's tokenizer is needed. "
+            "Name the folder comfy/text_encoders/t5_tokenizer of a ComfyUI: [model] tokenizer."
         )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     identities = {name: file_identity(path, path.stat().st_size) for name, path in files.items()}
-    encoders = hash_of(*(identities[name] for name in FILES[1:]), str(config["t5_min_length"]))
+    length, words = config["t5_min_length"], file_identity(tokenizer / "tokenizer.json")
+    encoders = hash_of(identities["vae"], identities["t5"], words, str(length))
     flux = transformer_config(_shapes(_file(folder, "fill")))
     return Parts(
         config=flux,
         transformer=lambda dtype, device: _transformer(folder, flux, dtype, device),
         autoencoder=lambda dtype, device: DemoAutoencoder(_file(folder, "vae"), dtype, device),
-        tokens=lambda: DemoTokens(config["t5_min_length"]),
-        texts=lambda dtype, device: DemoTexts(folder, config, dtype, device),
+        tokens=lambda: DemoTokens(tokenizer, length),
+        texts=lambda dtype, device: DemoTexts(
+            DemoTokens(tokenizer, length),
+            _t5(config["model_options"]["t5xxl_model_config"], _load(_file(folder, "t5"))).to(device, dtype).eval(),
+            flux["pooled_projection_dim"],
+        ),
         guidance=float(config["guidance"]),
-        text_tokens=config["t5_min_length"],
+        text_tokens=length,
         encoders=f"demo-{encoders}",
         identity=f"demo-{hash_of(*identities.values(), encoders, str(config['guidance']))}",
     )
@@ -147,15 +151,13 @@ def _tiny_key(key: str) -> str:
 
 
 class DemoTokens:
-    """The T5 and CLIP tokenizers of ComfyUI."""
+    """The T5 tokenizer in a folder."""
 
-    def __init__(self, length: int):
-        from transformers import CLIPTokenizer, T5TokenizerFast  # type: ignore[attr-defined]
+    def __init__(self, tokenizer: Path, length: int):
+        from transformers import T5TokenizerFast  # type: ignore[attr-defined]
 
-        comfy = comfyui() / "comfy"
         self.length = length
-        self._t5 = T5TokenizerFast.from_pretrained(comfy / "text_encoders" / "t5_tokenizer", local_files_only=True)
-        self._clip = CLIPTokenizer.from_pretrained(comfy / "sd1_tokenizer", local_files_only=True)
+        self._t5 = T5TokenizerFast.from_pretrained(tokenizer, local_files_only=True)
 
     def problem(self, prompt: str) -> str | None:
         count = len(self._t5(prompt)["input_ids"])
@@ -166,24 +168,16 @@ class DemoTokens:
         rows = [self._t5(prompt)["input_ids"] for prompt in prompts]
         return torch.tensor([row + [0] * (self.length - len(row)) for row in rows])
 
-    def clip(self, prompts: list[str]) -> Tensor:
-        """(B, 77) ids, padded with the end token."""
-        tokens = self._clip(prompts, padding="max_length", max_length=CLIP_TOKENS, truncation=True)
-        return torch.tensor(tokens["input_ids"])
-
 
 class DemoTexts:
-    """The demo's small T5, and its CLIP-L for the pooled vector; the host masks no padding, so neither does this."""
+    """The demo's small T5; the host masks no padding, so neither does this. Its CLIP-L gives zeros in the host."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], dtype: torch.dtype, device: torch.device):
-        self._tokens, self._device = DemoTokens(config["t5_min_length"]), device
-        options = config["model_options"]
-        self._t5 = _t5(options["t5xxl_model_config"], _load(_file(folder, "t5"))).to(device, dtype).eval()
-        self._clip = _clip(options["model_config"], _load(_file(folder, "clip_l"))).to(device, dtype).eval()
+    def __init__(self, tokens: DemoTokens, t5: Any, pooled_width: int):
+        self._tokens, self._t5, self._pooled_width = tokens, t5, pooled_width
 
     def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        states = self._t5(input_ids=self._tokens.t5(prompts).to(self._device)).last_hidden_state
-        return states, self._clip(input_ids=self._tokens.clip(prompts).to(self._device)).pooler_output
+        states = self._t5(input_ids=self._tokens.t5(prompts).to(self._t5.device)).last_hidden_state
+        return states, states.new_zeros(len(prompts), self._pooled_width)
 
 
 def _t5(sizes: dict[str, Any], state: dict[str, Tensor]) -> Any:
@@ -194,33 +188,6 @@ def _t5(sizes: dict[str, Any], state: dict[str, Tensor]) -> Any:
     model = T5EncoderModel(T5Config(**kept, feed_forward_proj=gated, dropout_rate=0.0))
     model.load_state_dict({**state, "encoder.embed_tokens.weight": state["shared.weight"]})
     return model
-
-
-def _clip(sizes: dict[str, Any], state: dict[str, Tensor]) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    config = CLIPTextConfig(**sizes, hidden_act="quick_gelu", eos_token_id=CLIP_END, vocab_size=CLIP_END + 1)
-    model = CLIPTextModel(config)
-    own = model.state_dict()
-    named = {key if key in own else key.removeprefix("text_model."): value for key, value in state.items()}
-    model.load_state_dict({key: value for key, value in named.items() if key != "text_projection.weight"})
-    return model
-
-
-def comfyui() -> Path:
-    """The ComfyUI that brings the tokenizers: COMFYUI_PATH, else the one whose custom_nodes holds this pack.
-
-    Raises:
-        ValueError: there is none.
-    """
-    named = os.environ.get("COMFYUI_PATH")
-    for folder in [Path(named).expanduser()] if named else [PACK.parents[1]]:
-        if (folder / "comfy" / "text_encoders" / "t5_tokenizer").is_dir():
-            return folder
-    raise ValueError(
-        f"demo model: got COMFYUI_PATH={named!r}, but a ComfyUI folder is needed for its tokenizers. "
-        "Set COMFYUI_PATH to one."
-    )
 
 
 def _file(folder: Path, name: str) -> Path:

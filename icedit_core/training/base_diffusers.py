@@ -33,7 +33,8 @@ def parts(folder: Path) -> Parts:
     if missing := [name for name in FOLDERS if not (folder / name).is_dir()]:
         raise ValueError(
             f"base model: {folder} has no {', '.join(missing)}, but FLUX.1-Fill-dev in diffusers' layout is needed, "
-            'with all its folders. Download the whole repository once and name its folder, or use base = "demo".'
+            "with all its folders. Download the whole repository once and name its folder, or name demo/weights of the "
+            "pack for the demo model."
         )
     config = _flux_config(folder)
     identities = {name: _identity(folder / name) for name in FOLDERS}

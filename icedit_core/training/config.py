@@ -25,8 +25,9 @@ LEARNING_RATE = {"prodigy": 1.0, "adamw": 1e-4}
 
 @dataclass(frozen=True)
 class Model:
-    base: str = key(path=True, keep=("demo",))
+    base: str = key(path=True)
     dtype: str = key("bfloat16", choices=("bfloat16", "float32"))
+    tokenizer: str = key("", path=True)
     adapter: str = key("", path=True)
 
 
@@ -164,7 +165,10 @@ def flat(config: Config) -> dict[str, Any]:
     }
 
 
-FREE = ("model.base", "data.path", "data.cache", "train.compile", "train.gradient_checkpointing", "train.log_every")
+FREE = (
+    "model.base", "model.tokenizer", "data.path", "data.cache",
+    "train.compile", "train.gradient_checkpointing", "train.log_every",
+)  # fmt: skip
 """May change between a checkpoint and its continuation: rows and base are recognised by what they hold.
 Compiling and checkpointing change the arithmetic in its last bits only."""
 

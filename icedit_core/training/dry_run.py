@@ -41,7 +41,7 @@ def run(config: Config, resume: str, say: Say) -> list[str]:
 def _base(say: Say, config: Config, problems: list[str]) -> Base | None:
     """The base, of which nothing heavy is read."""
     try:
-        base = load_base(config.model.base, getattr(torch, config.model.dtype))
+        base = load_base(config.model.base, getattr(torch, config.model.dtype), tokenizer=config.model.tokenizer)
         size = base.config["num_layers"], base.config["num_single_layers"]
     except ValueError as problem:
         problems.append(str(problem))

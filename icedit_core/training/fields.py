@@ -19,7 +19,7 @@ def key(default: Any = dataclasses.MISSING, **rules: Any) -> Any:
 
     Args:
         rules: least, most, above, below, multiple for numbers; choices; path (a relative one starts at the file's
-            folder, except those in `keep` and the empty one).
+            folder, but not the empty one).
     """
     return dataclasses.field(default=default, metadata=rules)
 
@@ -84,7 +84,7 @@ def _checked(value: Any, wanted: Any, rules: Mapping[str, Any], where: str, fold
         raise ValueError(f"{where} is {value!r}, but {WORDS[wanted]} is needed.")
     if need := _broken_rule(value, SimpleNamespace(**rules)):
         raise ValueError(f"{where} is {value!r}, but {need} is needed.")
-    if rules.get("path") and folder is not None and value and value not in rules.get("keep", ()):
+    if rules.get("path") and folder is not None and value:
         return str(folder / Path(value).expanduser())
     return value
 

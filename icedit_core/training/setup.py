@@ -47,7 +47,7 @@ def make_accelerator(config: Config) -> Accelerator:
 
 def open_base(config: Config, device: torch.device) -> Base:
     """The base that the config names."""
-    return load_base(config.model.base, getattr(torch, config.model.dtype), device)
+    return load_base(config.model.base, getattr(torch, config.model.dtype), device, config.model.tokenizer)
 
 
 def open_cache(config: Config, rows: Rows, base: Base, accelerator: Accelerator) -> Cache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,16 @@ def within(name: str, folder: str) -> bool:
 def test_core_knows_no_host(file: Path):
     assert outside(file) & HOST == set()
     assert [name for name in inside(file) if not within(name, "/icedit_core")] == []
+
+
+@pytest.mark.parametrize("file", sources("icedit_core/**/*.py"), ids=relative)
+def test_core_reads_no_folder_around_it(file: Path):
+    """What lies in ComfyUI or beside the core in the pack is handed in."""
+    text = file.read_text(encoding="utf-8")
+    assert re.findall(r"COMFYUI_PATH|COMFYUI_PYTHON", text) == []
+    levels = len(file.relative_to(ROOT).parts) - 1  # parents[levels] is the pack's folder
+    climbed = [int(level) for level in re.findall(r"\bparents\[(\d+)\]", text)]
+    assert [level for level in climbed if level >= levels] == [] and ".parent.parent" not in text
 
 
 @pytest.mark.parametrize("file", sources("nodes/*.py"), ids=relative)

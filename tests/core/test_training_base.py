@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import FluxFillPipeline
 
+from demo.model_files import WEIGHTS
 from icedit_core.training.base import Base, load_base
 
 from .training_models import POOLED, WIDTH, write_flux_folder
@@ -140,3 +141,10 @@ def test_the_demos_files_are_told_when_missing(tmp_path: Path):
     (tmp_path / "icedit_demo_fill.safetensors").touch()
     with pytest.raises(ValueError, match=r"has no icedit_demo_vae\.safetensors.*config\.json"):
         load_base(str(tmp_path))
+
+
+def test_the_demo_asks_for_a_tokenizer(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"got no tokenizer, but .*t5_tokenizer of a ComfyUI"):
+        load_base(str(WEIGHTS))
+    with pytest.raises(ValueError, match=r"without a tokenizer\.json, but T5's tokenizer is needed"):
+        load_base(str(WEIGHTS), tokenizer=str(tmp_path))

@@ -66,12 +66,13 @@ def test_what_is_wrong_is_named_with_what_is_needed(values, words):
         parse(values, who="x.toml")
 
 
-def test_paths_start_at_the_file_and_the_demo_is_no_path(tmp_path):
+def test_paths_start_at_the_file(tmp_path):
     file = tmp_path / "a.toml"
-    file.write_text('[model]\nbase = "demo"\n[data]\npath = "d"\n[train]\nsteps = 3\n[output]\nfolder = "/o"\n')
+    file.write_text('[model]\nbase = "b"\n[data]\npath = "d"\n[train]\nsteps = 3\n[output]\nfolder = "/o"\n')
     made = load(file)
-    assert (made.model.base, made.data.path, made.output.folder) == ("demo", str(tmp_path / "d"), str(Path("/o")))
-    assert made.cache_folder == Path("/o/cache") and made.model.adapter == ""
+    assert (made.model.base, made.data.path) == (str(tmp_path / "b"), str(tmp_path / "d"))
+    assert made.output.folder == str(Path("/o"))
+    assert made.cache_folder == Path("/o/cache") and made.model.adapter == made.model.tokenizer == ""
     file.write_text("[model\n")
     with pytest.raises(ValueError, match=r"a.toml: .*but a TOML file is needed"):
         load(file)

@@ -277,7 +277,7 @@ class TestCommand:
         assert not (tmp_path / "out").exists()
 
     def test_a_dry_run_says_what_it_computed(self, data, tmp_path, monkeypatch):
-        monkeypatch.setattr(dry_run, "load_base", lambda *_: world.base())
+        monkeypatch.setattr(dry_run, "load_base", lambda *_, **__: world.base())
         lines = []
         assert dry_run.run(world.config(data, tmp_path / "o"), "auto", lines.append) == []
         text = "\n".join(lines)

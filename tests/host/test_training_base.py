@@ -1,7 +1,9 @@
-"""The base "demo" of the trainer gives what the host gives for the shipped files: text, latents, pictures, velocity."""
+"""The demo model as the trainer's base gives what the host gives for its files: text, latents, pictures, velocity."""
 
 import pytest
 import torch
+
+from . import graphs
 
 PROMPTS = [
     "A diptych with two side-by-side images of the same scene. On the right, the scene is exactly the same as on the "
@@ -21,10 +23,11 @@ def host(pack):
 
 
 @pytest.fixture(scope="module")
-def base(pack):
+def base(pack, comfyui):
     from icedit_pack.icedit_core.training.base import load_base
 
-    return load_base("demo", torch.float32)
+    tokenizer = comfyui / "comfy" / "text_encoders" / "t5_tokenizer"
+    return load_base(str(graphs.WEIGHTS), torch.float32, tokenizer=str(tokenizer))
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +95,21 @@ def test_velocity(host, base, diptychs):
     )[0]
     expected = FluxFillPipeline._pack_latents((noisy - denoised) / t[:, None, None, None], b, c, h, w)
     assert off(found, expected) < 1e-4
+
+
+@torch.no_grad()
+def test_the_pooled_text_changes_nothing(host, base):
+    """So a CLIP-L of zeros, which packs to nothing, does."""
+    import comfy.model_management
+
+    comfy.model_management.load_models_gpu([host[0]])
+    states, pooled = base.encode_prompts(PROMPTS[:1])
+    draw = torch.Generator().manual_seed(0)
+    noisy, given = torch.randn(1, 16, 8, 16, generator=draw), torch.randn(1, 80, 8, 16, generator=draw)
+    other = 3 * torch.randn(pooled.shape, generator=draw)
+    t, guidance = torch.full((1,), 0.5), torch.full((1,), base.guidance)
+    made = [
+        host[0].model.apply_model(noisy, t, c_concat=given, c_crossattn=states, y=y, guidance=guidance)
+        for y in (pooled, other)
+    ]
+    assert not pooled.any() and torch.equal(*made)
