@@ -17,7 +17,7 @@ class ICEditDemoModel(io.ComfyNode):
             search_aliases=["icedit tiny", "icedit example"],
             inputs=[],
             outputs=[
-                io.Model.Output(tooltip="A small FLUX Fill that knows captions. Its LoRAs teach it instructions."),
+                io.Model.Output(tooltip="A small FLUX Fill that knows captions. Its LoRA teaches it instructions."),
                 io.Clip.Output(tooltip="Small CLIP-L and T5 text encoders in FLUX's layout."),
                 io.Vae.Output(tooltip="A small 16-channel autoencoder (TAESD)."),
             ],

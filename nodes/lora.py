@@ -22,7 +22,7 @@ class ICEditLoadLoRA(io.ComfyNode):
                 io.Combo.Input(
                     "lora_name",
                     options=paths.lora_names(),
-                    tooltip="A .safetensors file in models/loras, or one that the pack ships (icedit_demo/...).",
+                    tooltip="A .safetensors file in models/loras, or the demo model's (icedit_demo/...).",
                 ),
                 io.Float.Input(
                     "strength",

@@ -1,4 +1,4 @@
-"""What each part of the method is worth on the demo model: every shipped adapter on the same scenes it never saw.
+"""What each part of the method is worth on the demo model: every trained adapter on the same scenes it never saw.
 
     python dev.py bench ablation [--count 600] [--only NAME ...] [--workers 2] [--out benchmarks]
 
@@ -22,24 +22,25 @@ import numpy as np
 import torch
 
 from demo import scenes
-from demo.model_files import LORAS, WEIGHTS
+from demo.model_files import WEIGHTS
 
 from . import ablation_page
 from .figures import figures
 from .host_model import HostModel
+from .lora_files import lora_file
 
 log = logging.getLogger("ablation")
 BATCH = 20
-# name -> adapter file, in-context prompt
+# name -> variant of `train_adapters`, in-context prompt
 VARIANTS = {
     "base_no_ic": (None, False),
     "base": (None, True),
-    "moe_only_no_ic": ("icedit_demo_moe_only_no_ic", False),
-    "moe_only": ("icedit_demo_moe_only", True),
-    "normal_lora_no_ic": ("icedit_demo_normal_lora_no_ic", False),
-    "normal_lora": ("icedit_demo_normal_lora", True),
-    "moe_lora_no_ic": ("icedit_demo_moe_lora_no_ic", False),
-    "moe_lora": ("icedit_demo_moe_lora", True),
+    "moe_only_no_ic": ("moe_only_no_ic", False),
+    "moe_only": ("moe_only", True),
+    "normal_lora_no_ic": ("normal_lora_no_ic", False),
+    "normal_lora": ("normal_lora", True),
+    "moe_lora_no_ic": ("moe_lora_no_ic", False),
+    "moe_lora": ("moe_lora", True),
 }
 
 
@@ -107,8 +108,8 @@ def edits_of(host: HostModel, model, in_context: bool, examples) -> tuple[list[n
 def measure(name: str, count: int) -> tuple[dict, list[np.ndarray]]:
     """One variant's figures and edits."""
     host, examples = HostModel(adapter=None), scenes.unseen(count)
-    file, in_context = VARIANTS[name]
-    path = LORAS / f"{file}.safetensors" if file else None
+    variant, in_context = VARIANTS[name]
+    path = lora_file(variant) if variant else None
     start = time.perf_counter()
     edits, usage = edits_of(host, host.adapted(path) if path else host.base, in_context, examples)
     result: dict = {"figures": figures(examples, edits), "in_context": in_context}

@@ -1,7 +1,7 @@
 """Write the trained demo model as the files that the stock loaders of ComfyUI read.
 
     COMFYUI_PATH=... python -m workshop.export --state DIR [--out demo/weights]            # the base model
-    COMFYUI_PATH=... python -m workshop.export --state DIR --adapters [--out demo/loras]   # its adapters, when trained
+    COMFYUI_PATH=... python -m workshop.export --state DIR --adapters [--out DIR]         # its adapters, when trained
 
 icedit_demo_fill.safetensors     bf16, diffusers' layout of FLUX Fill (UNETLoader)
 icedit_demo_vae.safetensors      fp16, TAESD with 16 latent channels (VAELoader)
@@ -9,7 +9,8 @@ icedit_demo_clip_l.safetensors   fp16, all zeros: FLUX asks for a CLIP-L, this m
 icedit_demo_t5.safetensors       fp16
 config.json                      sizes, sampling, the example, SHA-256 of every file
 
-The adapters are in the published layout, bf16: loras/icedit_demo_NAME.safetensors.
+The adapters are in the published layout, bf16: demo/loras/icedit_demo_moe_lora.safetensors, which ships, and the others
+in workshop/loras.
 """
 
 import argparse
@@ -24,9 +25,10 @@ from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from demo import scenes
-from demo.model_files import EXAMPLE_PICTURE, LORAS, WEIGHTS
+from demo.model_files import EXAMPLE_PICTURE, WEIGHTS
 
 from . import autoencoder, editor, text
+from .lora_files import lora_file
 
 STEPS = 12
 EXAMPLE = {"seed": scenes.UNSEEN + 1_000_353, "task": "recolour"}
@@ -98,15 +100,16 @@ def curves(state: Path) -> dict[str, list[dict]]:
     return {name: torch.load(state / f"{name}.pt", weights_only=True)["curve"] for name in ("autoencoder", "base")}
 
 
-def export_adapters(state: Path, out: Path) -> None:
-    """Every trained adapter below `state`, in bf16."""
-    out.mkdir(parents=True, exist_ok=True)
+def export_adapters(state: Path, out: Path | None) -> None:
+    """Every trained adapter below `state`, in bf16, to its place or to `out`."""
     for file in sorted(state.glob("*/adapter.safetensors")):
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {key: opened.get_tensor(key).to(torch.bfloat16) for key in opened.keys()}
-        name = f"icedit_demo_{file.parent.name}.safetensors"
-        save_file(tensors, out / name, metadata={**metadata, "license": "Apache-2.0"})
+        place = lora_file(file.parent.name)
+        path = out / place.name if out else place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path, metadata={**metadata, "license": "Apache-2.0"})
 
 
 def write_example(path: Path) -> None:
@@ -119,13 +122,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--adapters", action="store_true", help="write the adapters and nothing else")
-    parser.add_argument("--out", type=Path, help="default: demo/weights, with --adapters demo/loras")
+    parser.add_argument("--out", type=Path, help="default: demo/weights; with --adapters demo/loras and workshop/loras")
     parser.add_argument("--record", type=Path, help="also write the learning curves to this JSON file")
     args = parser.parse_args()
     if args.record:
         args.record.write_text(json.dumps(curves(args.state), indent=1) + "\n", encoding="utf-8")
     if args.adapters:
-        export_adapters(args.state, args.out or LORAS)
+        export_adapters(args.state, args.out)
         return
     export(args.state, args.out or WEIGHTS)
     write_example(EXAMPLE_PICTURE)

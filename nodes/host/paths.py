@@ -10,9 +10,9 @@ SHIPPED = "icedit_demo/"
 
 
 def lora_names() -> list[str]:
-    """Adapter files, the shipped ones first under `icedit_demo/`."""
+    """Adapter files: the user's, then the demo's, which comes first only where there is no other."""
     shipped = sorted(SHIPPED + path.name for path in LORAS.glob("*.safetensors"))
-    return shipped + folder_paths.get_filename_list("loras")
+    return folder_paths.get_filename_list("loras") + shipped
 
 
 def lora_path(name: str) -> Path:

@@ -40,6 +40,20 @@ async def test_every_node_registers_and_nothing_fails_to_import(installed: Host)
     assert "IMPORT FAILED" not in installed.log() and "Traceback" not in installed.log()
 
 
+async def test_one_lora_of_the_packs_is_offered_after_the_users_own(installed: Host):
+    own = installed.base / "models" / "loras" / "zebra.safetensors"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.touch()
+    try:
+        async with ComfyClient(installed.url) as client:
+            offered = (await client.object_info())["ICEditLoadLoRA"]["input"]["required"]["lora_name"]
+    finally:
+        own.unlink()
+    names = offered[1]["options"] if offered[0] == "COMBO" else offered[0]
+    assert names[-2:] == [own.name, "icedit_demo/icedit_demo_moe_lora.safetensors"]
+    assert [name for name in names if name.startswith("icedit_demo/")] == names[-1:]
+
+
 async def test_the_demo_edits_a_picture(installed: Host):
     graph = graphs.changed(graphs.shipped("icedit_demo"), "KSampler", steps=1)
     async with ComfyClient(installed.url) as client:
