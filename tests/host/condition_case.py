@@ -29,12 +29,25 @@ def routed_only():
     return {key: value for key, value in published().items() if is_routed(key)}
 
 
-def experts(x, tensors, name, top_k=1):
-    """sum_i gates_i B_i A_i x, written out from the published equation with every expert computed in full."""
-    part = {key.removeprefix(f"transformer.{name}."): value.float() for key, value in tensors.items() if name in key}
-    logits = x @ part["lora_route.weight"].T
-    kept = logits >= logits.topk(top_k, dim=-1).values[..., -1:]
-    gates = torch.where(kept, logits, -torch.inf).softmax(-1)
+def logits(x, tensors, name):
+    """The router's logits of tokens x (..., in), in float64 -> (..., experts)."""
+    return x.double() @ tensors[f"transformer.{name}.lora_route.weight"].double().T
+
+
+def experts(x, tensors, name, top_k=1, following=False):
+    """sum_i gates_i B_i A_i x, written out from the published equation with every expert computed in full.
+
+    Args:
+        x: (..., in); computed in float64.
+        following: take the next expert in the place of each token's last pick.
+    """
+    x = x.double()
+    part = {key.removeprefix(f"transformer.{name}."): value.double() for key, value in tensors.items() if name in key}
+    scores = logits(x, tensors, name)
+    order = scores.argsort(dim=-1, descending=True)
+    picks = torch.cat([order[..., : top_k - 1], order[..., top_k : top_k + 1]], -1) if following else order[..., :top_k]
+    kept = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, picks, True)
+    gates = torch.where(kept, scores, -torch.inf).softmax(-1)
     return sum(
         gates[..., i, None] * (x @ part[f"lora_A.expert_{i}.weight"].T @ part[f"lora_B.expert_{i}.weight"].T)
         for i in range(len(part["lora_route.weight"]))

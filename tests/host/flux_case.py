@@ -6,6 +6,10 @@ import torch
 from einops import rearrange
 from safetensors.torch import load_file
 
+from ..rounding import error
+
+__all__ = ["error"]
+
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "icedit_moe"
 ADAPTER = GOLDEN / "pytorch_lora_weights.safetensors"
 GRID = {"h": 4, "w": 8}  # tokens
@@ -26,11 +30,6 @@ def load(state_dict):
     import comfy.sd
 
     return comfy.sd.load_diffusion_model_state_dict(dict(state_dict), model_options={"dtype": torch.float32})
-
-
-def error(got, expected) -> float:
-    """Relative error in the 2-norm."""
-    return float((got - expected).norm() / expected.norm())
 
 
 def evaluate(model, taps=(), fail=False, io=None):

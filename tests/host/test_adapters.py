@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..rounding import assert_rounded
 from . import flux_case as case
 from .condition_case import LAYERS, experts, is_routed
 
@@ -54,10 +55,10 @@ def test_recorded_output_of_the_published_implementation(ours, model):
     io = case.recorded()
     untouched, _ = case.evaluate(model)
     velocity, tapped = case.evaluate(ours.load(model, case.ADAPTER), LAYERS.values())
-    assert case.error(velocity, io["out_moe"]) < 1e-4
-    assert case.error(untouched, io["out_base"]) < 1e-5
+    base = case.error(untouched, io["out_base"])
+    assert_rounded(velocity, io["out_moe"], base)
     for name, module in LAYERS.items():
-        assert case.error(tapped[module][1], io[f"{name}.out"]) < 1e-5
+        assert_rounded(tapped[module][1], io[f"{name}.out"], base, name)
     assert torch.equal(case.evaluate(model)[0], untouched)
 
 
@@ -68,7 +69,8 @@ def test_strength_zero_and_an_exception_leave_the_model_bit_identical(ours, mode
     with pytest.raises(RuntimeError, match="in the middle"):
         case.evaluate(adapted, fail=True)
     assert torch.equal(case.evaluate(model)[0], untouched)
-    assert case.error(case.evaluate(adapted)[0], case.recorded()["out_moe"]) < 1e-4
+    io = case.recorded()
+    assert_rounded(case.evaluate(adapted)[0], io["out_moe"], case.error(untouched, io["out_base"]))
 
 
 def test_interrupt_stops_before_the_next_step_is_done_and_leaves_the_model_clean(ours, model):
@@ -154,7 +156,7 @@ def test_any_order_with_a_normal_lora_and_the_stock_loader_equals_the_sum(ours, 
         chained = model
         for step in order:
             chained = steps[step](chained)
-        assert case.error(case.evaluate(chained)[0], expected) < 1e-4, order
+        assert_rounded(case.evaluate(chained)[0], expected, about=order)
     assert torch.equal(case.evaluate(model)[0], untouched)
 
 
@@ -167,9 +169,8 @@ def test_two_moe_files_add_up_layer_by_layer(ours, model, tmp_path):
     _, tapped = case.evaluate(both, modules)
     for name, module in LAYERS.items():
         x, y = tapped[module]
-        weight, bias = (case.weights()[f"{name}.{part}"] for part in ("weight", "bias"))
-        expected = x @ weight.T + bias + experts(x, tensors, name) + 0.5 * experts(x, other, name)
-        assert case.error(y, expected) < 1e-5
+        expected = linear(x, case.weights(), name) + experts(x, tensors, name) + 0.5 * experts(x, other, name)
+        assert_rounded(y, expected, about=name)
 
 
 def test_host_naming_gives_the_same_bits(ours, model, tmp_path):
@@ -198,7 +199,7 @@ def test_experts_on_fused_rows(ours, model):
     with torch.no_grad():
         plain = model.model.diffusion_model.double_blocks[1].img_attn.qkv(x)
     assert torch.equal(torch.cat([y[..., :128], y[..., 256:]], -1), torch.cat([plain[..., :128], plain[..., 256:]], -1))
-    assert case.error(y[..., rows] - plain[..., rows], experts(x, own, name)) < 1e-4
+    assert_rounded(y[..., rows] - plain[..., rows], experts(x, own, name))
 
 
 def test_full_width_against_the_equations(ours):
@@ -223,19 +224,20 @@ def test_full_width_against_the_equations(ours):
         x, y = tapped[module]
         expected = torch.cat([linear(x, full, name) + 0.8 * update(x, tensors, name) for name in names], -1)
         changed = torch.cat([linear(x, full, name) for name in names], -1)
-        assert case.error(y, expected) < 1e-5, module
+        assert_rounded(y, expected, about=module)
         assert case.error(changed, expected) > 1e-3, module
 
 
 def linear(x, weights, name):
-    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    """The base layer in float64."""
+    return x.double() @ weights[f"{name}.weight"].double().T + weights[f"{name}.bias"]
 
 
 def update(x, tensors, name):
     if f"transformer.{name}.lora_route.weight" in tensors:
         return experts(x, tensors, name)
     down, up = (tensors[f"transformer.{name}.lora_{side}.weight"] for side in "AB")
-    return x @ down.T @ up.T
+    return x.double() @ down.double().T @ up.double().T
 
 
 def full_width_weights(generator, hidden=3072):
@@ -310,7 +312,6 @@ def test_top_k_of_the_node_reaches_the_layer(ours, model):
     name, module = next(iter(LAYERS.items()))
     _, tapped = case.evaluate(ours.attach(model, adapter, 1.0, 3), [module])
     x, y = tapped[module]
-    weights = case.weights()
-    assert case.error(y, linear(x, weights, name) + experts(x, load_file(case.ADAPTER), name, top_k=3)) < 1e-5
+    assert_rounded(y, linear(x, case.weights(), name) + experts(x, load_file(case.ADAPTER), name, top_k=3))
     with pytest.raises(ValueError, match="top_k is 5"):
         ours.attach(model, adapter, 1.0, 5)
