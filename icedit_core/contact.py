@@ -11,6 +11,7 @@ TILE = 256  # px, the longer side of a picture on the sheet
 LINE = 16  # px
 LINES = 4
 COLUMNS = 4
+LONGEST_WORD = 100  # characters; far more than a line has room for
 INK, PAPER = "#202020", "#f4f4f4"
 
 
@@ -46,11 +47,14 @@ def _tile(picture: Tensor) -> Image.Image:
 
 
 def _lines(text: str, font) -> list[str]:
+    """The first `LINES` lines of a text; what follows is not looked at."""
     lines = [""]
-    for word in text.split():
+    for word in text[: LINES * TILE].split():  # letters are wider than a pixel
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) <= TILE:
             lines[-1] = longer
         else:
-            lines.append(word)
-    return lines[:LINES]
+            if len(lines) == LINES:
+                break
+            lines.append(word[:LONGEST_WORD])
+    return lines

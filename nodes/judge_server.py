@@ -2,7 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..icedit_core.judges.server import HOSTS_VARIABLE, SECRET_PREFIX, ServerJudge
+from ..icedit_core.judges.address import HOSTS_VARIABLE
+from ..icedit_core.judges.keys import PREFIX
+from ..icedit_core.judges.server import ServerJudge
 from .host.schema import IceditJudge
 
 
@@ -29,7 +31,7 @@ class ICEditJudgeServer(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip=f"Name of the environment variable with the key; it begins with {SECRET_PREFIX}. Never the "
+                    tooltip=f"Name of the environment variable with the key; it begins with {PREFIX}. Never the "
                     "key itself.",
                 ),
                 io.Float.Input(

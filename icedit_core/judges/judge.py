@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from . import words
+
 
 class JudgeUnavailable(ValueError):
     """The judge could not be reached or refuses to work; nothing is wrong with the candidates."""
@@ -15,10 +17,16 @@ class JudgeUnavailable(ValueError):
 
 @dataclass(frozen=True)
 class Answer:
-    """text: the reply; probabilities: of its first token, where the judge knows them (they need not add up to 1)."""
+    """text: the reply; probabilities: of its first token, where the judge knows them (they need not add up to 1).
+
+    The text is made fit to be shown right here, where every judge's words pass: see `words.text`.
+    """
 
     text: str
     probabilities: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", words.text(self.text))
 
 
 class Judge(Protocol):

@@ -7,6 +7,7 @@ import re
 from torch import Tensor
 
 from ..ranking import TIE, Duel, together
+from . import words
 from .judge import Answer, Judge
 
 QUESTION = (
@@ -62,8 +63,9 @@ async def _preference(judge: Judge, pictures: list[Tensor], question: str) -> tu
         answer = await judge.ask(pictures, ask, MOST_TOKENS)
         p_first = read(answer)
         if p_first is not None:
-            return p_first, answer.text.strip(), ""
-    return TIE, "unreadable", f"{judge.name} answered {answer.text[:80]!r} twice instead of 1 or 2: counted as a tie"
+            return p_first, words.line(answer.text) if answer.text else "", ""
+    shown = words.line(answer.text, 80) if answer.text else ""
+    return TIE, "unreadable", f"{judge.name} answered '{shown}' twice instead of 1 or 2: counted as a tie"
 
 
 def read(answer: Answer) -> float | None:

@@ -5,30 +5,32 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import ipaddress
 import json
 import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from PIL import Image
 from torch import Tensor
 
+from .. import foreign
+from . import address, keys, words
 from .judge import Answer, JudgeUnavailable
 
-SECRET_PREFIX = "ICEDIT_JUDGE_"
-HOSTS_VARIABLE = "ICEDIT_JUDGE_HOSTS"
+LONGEST_MODEL = 300  # characters of a model's name, which may be a path
 TOP_TOKENS = 10
+LONGEST_TOKEN = 100  # characters
 LARGEST_ANSWER = 2**20  # bytes of a reply that are read
 RETRIED = (429, 500, 502, 503, 504)
 FIRST_WAIT = 0.5  # seconds before the first retry, doubled each time
-FREEING_LIMIT = 10.0  # seconds for the server to drop a model
+FREEING_LIMIT = 10.0  # seconds, and never more than for an answer, for the server to drop a model
+
+NUMBERS = (RecursionError, OverflowError)
+"""What JSON nested too deeply and integers of hundreds of digits raise, beside ValueError."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,14 +40,13 @@ class ServerJudge:
     """Asks a chat model over HTTP.
 
     Args:
-        url: the API's root, e.g. `http://127.0.0.1:8000/v1`.
+        url: the API's root, e.g. `http://127.0.0.1:8000/v1`; kept as rebuilt from its parts.
         model: the model's name there.
-        key_variable: environment variable with the key; its name must begin with `ICEDIT_JUDGE_`, so that a workflow
-            from elsewhere cannot send other secrets away. "" for none.
+        key_variable: environment variable with the key, which goes only to the host it belongs to; "" for none.
         timeout: seconds for one answer; retries: further tries after a passing fault; parallel: requests at a time.
         free_memory: after a ranking, have an Ollama server drop the model from its memory; others take no notice.
     Raises:
-        ValueError: a host that the machine's owner did not allow, a variable of another name, or one that is not set.
+        ValueError: see `address.parse` and `keys.check`; a model's name with control characters or without end.
     """
 
     url: str
@@ -57,12 +58,18 @@ class ServerJudge:
     free_memory: bool = False
 
     def __post_init__(self) -> None:
-        _check_url(self.url)
-        _key(self.key_variable)
+        place = address.parse(self.url)
+        object.__setattr__(self, "url", place.url)
+        keys.check(self.key_variable, place)
+        if not foreign.is_plain(self.model) or len(self.model) > LONGEST_MODEL:
+            raise ValueError(
+                f"ICEdit judge: the model is '{foreign.line(self.model)}', but a name without control characters, of "
+                f"at most {LONGEST_MODEL} characters, is needed. Write it as the server lists it."
+            )
 
     @property
     def name(self) -> str:
-        return f"{self.model} at {self.url}"
+        return words.line(f"{self.model} at {self.url}", LONGEST_MODEL + address.LONGEST)
 
     async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
         """See `Judge.ask`; temperature 0, first-token probabilities asked for."""
@@ -80,7 +87,7 @@ class ServerJudge:
                 return await self._once(body)
             except _Passing as fault:
                 if attempt == self.retries:
-                    raise JudgeUnavailable(f"{fault} It was tried {attempt + 1} times. {self._remedy()}") from fault
+                    raise JudgeUnavailable(f"{fault} It was tried {attempt + 1} times. {self._remedy()}") from None
             await asyncio.sleep(wait)
             wait *= 2
         raise AssertionError("unreachable")
@@ -93,42 +100,47 @@ class ServerJudge:
                 _gate(self.parallel),
                 aiohttp.ClientSession(timeout=limit) as session,
                 session.post(
-                    f"{self.url.rstrip('/')}/chat/completions", json=body, headers=headers, allow_redirects=False
+                    f"{self.url}/chat/completions", json=body, headers=headers, allow_redirects=False
                 ) as reply,
             ):
                 status, text = reply.status, await _text(reply)
-        except asyncio.TimeoutError as error:
-            raise _Passing(f"{who} gave no answer within {self.timeout:g} s.") from error
+        except asyncio.TimeoutError:
+            raise _Passing(f"{who} gave no answer within {self.timeout:g} s.") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _Passing(f"{who} cannot be reached or broke off ({error or type(error).__name__}).") from error
+            reason = words.line(str(error) or type(error).__name__)
+            # Not `from error`: the host logs causes as they are, with whatever the server wrote into them.
+            raise _Passing(f"{who} cannot be reached or broke off ({reason}).") from None
         if status in RETRIED:
-            raise _Passing(f"{who} answered {status}: {text[:200]}.")
+            raise _Passing(f"{who} answered {status}: {words.line(text)}.")
         if status != 200:
-            raise JudgeUnavailable(f"{who} refused with {status}: {text[:300]}. {self._remedy()}")
+            raise JudgeUnavailable(f"{who} refused with {status}: {words.line(text)}. {self._remedy()}")
         return _answer(text, who, self._remedy())
 
     async def close(self) -> str:
         """See `Closing.close`; no answer of the server makes this fail."""
         if not self.free_memory:
             return ""
-        url = f"{self.url.rstrip('/').removesuffix('/v1')}/api/generate"
+        url = f"{self.url.removesuffix('/v1')}/api/generate"
+        limit = aiohttp.ClientTimeout(total=min(FREEING_LIMIT, self.timeout))
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FREEING_LIMIT)) as session,
+                aiohttp.ClientSession(timeout=limit) as session,
                 session.post(
                     url, json={"model": self.model, "keep_alive": 0}, headers=self._headers(), allow_redirects=False
                 ) as reply,
             ):
                 done = reply.status == 200 and json.loads(await _text(reply)).get("done") is True
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError, AttributeError) as error:
-            _log.debug("no Ollama at %s: %r", url, error)
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError, AttributeError, *NUMBERS) as error:
+            _log.debug("no Ollama at %s: %s: %s", url, type(error).__name__, words.line(error))
             done = False
+        model = words.line(self.model)
         if done:
-            return f"{self.model} was dropped from the server's memory"
-        return f"note: {self.model} stays in the server's memory: the server did not take Ollama's request to drop it"
+            return f"{model} was dropped from the server's memory"
+        return f"note: {model} stays in the server's memory: the server did not take Ollama's request to drop it"
 
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {key}"} if (key := _key(self.key_variable)) else {}
+        key = keys.check(self.key_variable, address.parse(self.url))
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     def _remedy(self) -> str:
         return (
@@ -159,47 +171,6 @@ def _gate(parallel: int) -> asyncio.Semaphore:
     return _gates.setdefault(asyncio.get_running_loop(), {}).setdefault(parallel, asyncio.Semaphore(parallel))
 
 
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"ICEdit judge: the URL is {url!r}, but one like http://127.0.0.1:8000/v1 is needed.")
-    if parts.username or parts.password:
-        raise ValueError(
-            "ICEdit judge: the URL carries a user or a password, but secrets do not belong into a workflow. "
-            f"Put the key into an environment variable that begins with {SECRET_PREFIX} and name it."
-        )
-    allowed = {host.strip().lower() for host in os.environ.get(HOSTS_VARIABLE, "").split(",") if host.strip()}
-    if not (_is_loopback(parts.hostname) or parts.hostname.lower() in allowed):
-        raise ValueError(
-            f"ICEdit judge: {parts.hostname} is not this machine, but a workflow may reach this machine alone. "
-            f"If you own the machine and trust that host, set {HOSTS_VARIABLE}={parts.hostname} before ComfyUI starts."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _key(variable: str) -> str:
-    if not variable:
-        return ""
-    if not variable.startswith(SECRET_PREFIX) or variable == HOSTS_VARIABLE:
-        raise ValueError(
-            f"ICEdit judge: the key variable is {variable}, but its name must begin with {SECRET_PREFIX}. "
-            f"Set for example {SECRET_PREFIX}KEY before ComfyUI starts."
-        )
-    if not os.environ.get(variable):
-        raise ValueError(
-            f"ICEdit judge: {variable} is not set. Set it before ComfyUI starts, or leave the field empty."
-        )
-    return os.environ[variable]
-
-
 def _part(picture: Tensor) -> dict[str, Any]:
     """A picture as the API takes it: PNG in a data URL."""
     pixels = (picture[..., :3].float().clamp(0, 1) * 255).round().byte().cpu().numpy()
@@ -218,15 +189,16 @@ def _answer(text: str, who: str, remedy: str) -> Answer:
     try:
         choice = json.loads(text)["choices"][0]
         content = choice["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise JudgeUnavailable(f"{who} sent something that is no chat completion: {text[:200]!r}. {remedy}") from error
+    except (ValueError, KeyError, IndexError, TypeError, *NUMBERS):
+        shown = words.line(text)
+        raise JudgeUnavailable(f"{who} sent something that is no chat completion: '{shown}'. {remedy}") from None
     return Answer(content if isinstance(content, str) else "", _first_token(choice))
 
 
 def _first_token(choice: Mapping[str, Any]) -> dict[str, float] | None:
     """Probabilities of the first token, where the server sends them in the API's form."""
     try:
-        top = choice["logprobs"]["content"][0]["top_logprobs"]
-        return {str(one["token"]): math.exp(min(float(one["logprob"]), 0.0)) for one in top}
-    except (KeyError, IndexError, TypeError, ValueError):
+        top = choice["logprobs"]["content"][0]["top_logprobs"][: 2 * TOP_TOKENS]
+        return {str(one["token"])[:LONGEST_TOKEN]: math.exp(min(float(one["logprob"]), 0.0)) for one in top}
+    except (KeyError, IndexError, TypeError, ValueError, *NUMBERS):
         return None

@@ -11,12 +11,15 @@ from typing import Any
 
 from torch import Tensor
 
+from .. import foreign
 from ..ranking import together
+from . import words
 from .judge import Answer, Judge
 from .viescore_questions import PQ_QUESTION, SC_QUESTION
 
 MOST_TOKENS = 512
 LARGEST = 10.0
+LONGEST_REASON = 1000  # characters
 REMINDER = '\n\nAnswer with the JSON object alone, for example {"score" : [5, 5], "reasoning" : "..."}.'
 """Added when an answer could not be read, so that the second question is not the first one again."""
 
@@ -63,8 +66,10 @@ async def _rating(judge: Judge, pictures: Sequence[Tensor], question: str, half:
     for ask in (question, question + REMINDER):
         answer = await judge.ask(pictures, ask, MOST_TOKENS)
         if (found := read(answer.text)) is not None:
-            return min(found[0]), found[1], ""
-    note = f"{judge.name} answered {answer.text[:80]!r} instead of two numbers from 0 to 10, twice: no {half}"
+            return min(found[0]), words.line(found[1], LONGEST_REASON) if found[1] else "", ""
+    note = (
+        f"{judge.name} answered '{words.line(answer.text, 80)}' instead of two numbers from 0 to 10, twice: no {half}"
+    )
     return math.nan, "unreadable", note
 
 
@@ -74,17 +79,18 @@ def read(text: str) -> tuple[tuple[float, ...], str] | None:
     Reads the last JSON object with a score, else a `score : [a, b]` of broken or cut-off JSON, else a list alone. One
     number instead of two counts for both, as in the published code, which draws a random number where this gives up.
     """
-    text = re.sub(r"<think>.*?(</think>|$)", "", text, flags=re.DOTALL)
+    text = re.sub(r"<think>.*?(</think>|$)", "", text[: 2 * foreign.TEXT_LENGTH], flags=re.DOTALL)
     for data in reversed(list(_objects(text))):
         scores = _scores(data.get("score"))
         if scores:
-            return scores, str(data.get("reasoning", "")).strip()
+            reason = data.get("reasoning", "")
+            return scores, reason.strip() if isinstance(reason, str) else foreign.text(reason)
     lists = re.findall(r"score\W*?\[([^\[\]]*)\]", text) or re.findall(r"^\s*\[([^\[\]]*)\]\s*$", text)
     scores = _scores(lists[-1].split(",")) if lists else None
     if not scores:
         return None
-    words = re.search(r'reasoning"?\s*:\s*"([^"]*)', text)
-    return scores, words[1].strip() if words else ""
+    reason = re.search(r'reasoning"?\s*:\s*"([^"]*)', text)
+    return scores, reason[1].strip() if reason else ""
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -94,7 +100,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         try:
             data, end = decoder.raw_decode(text, start)
             yield data
-        except ValueError:
+        except (ValueError, RecursionError):
             end = start + 1
         start = text.find("{", end)
 
@@ -111,4 +117,5 @@ def _number(value: Any) -> float | None:
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)(?:\s*/\s*10)?\s*", value)
         return float(match[1]) if match else None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= LARGEST else None  # 400 digits are no float

@@ -1,0 +1,16 @@
+"""A judge's words made fit to be shown: without keys and control characters, and of bounded length."""
+
+from __future__ import annotations
+
+from .. import foreign
+from .keys import masked
+
+
+def text(value: str) -> str:
+    """Words of several lines, as the judge wrote them, cut at `foreign.TEXT_LENGTH` characters."""
+    return foreign.text(masked(value))
+
+
+def line(value: object, most: int = foreign.LINE_LENGTH) -> str:
+    """Words on one line, so that none looks like a line of a report."""
+    return foreign.line(" ".join(masked(str(value)).split()), most)
