@@ -6,6 +6,10 @@ edges: R over new ones, L over ones that are gone. A pixel therefore counts only
 How far edges bleed is measured on the left panel, where the truth is known, and sets the threshold; a fine
 autoencoder is trusted with finer changes than a coarse one.
 
+A sampled edit also repaints what nobody named, with edges half a pixel off. Such an edge takes no value that was not
+there before: so a pixel starts or carries a change only where R leaves the range of values that S and L have around it
+(something new), or S and L that of R (something is gone). From there the change takes in what lies close and differs.
+
 Written with torch alone (pooling for morphology): scipy and OpenCV would be start-up imports for one function.
 """
 
@@ -20,10 +24,16 @@ FAINTEST, LOUDEST = 0.01, 0.05  # ... kept between these values of RGB in [0, 1]
 BLEED = 0.14  # of the strongest change nearby, times the measured blur of edges
 BLEED_RANGE = (0.02, 0.25)
 NEARBY = 32  # px: further than any autoencoder's error reaches (8 px cells)
-SEED = 2.5  # a region needs one pixel this many thresholds strong
 BORDER = 6  # px at a panel's left and right, where it is decoded beside the other panel, or beside none
-BORDER_LIMIT, BORDER_SEED = 1.3, 12.0  # factor on the threshold there, and how many of them a seed needs
+BORDER_LIMIT, BORDER_SEED = 1.3, 12.0  # factor on the threshold there, and how many of them a start needs
+LARGE, REPAINTED = 0.35, 0.7  # shares of the panel that are new, or differ, from which all that differs is the edit
 WHOLE = 0.97  # share of the panel from which an edit is taken for one of the whole image
+SEED_RANGE, CHANGE_RANGE = 2, 1  # px around a pixel whose values are no news, to start a change and to carry it
+SEED = 2.5  # ... or that differs, where the edit is no thing among others
+SEED_NEW = 2.0  # how many thresholds out of range a start is
+THIN_SEED = 4.0  # ... or out of the smaller range, as the thin crescent between a circle and a square
+HALO = ((4, 0.5), (8, 0.35), (16, 0.2))  # within px of a change, a weaker one than this share of it is its halo
+CLOSE, CLOSE_LIMIT = 16, 1.5  # px around a change in which this many thresholds join it, if they touch it
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
 
@@ -40,18 +50,46 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0)
     if torch.equal(left, right):
         return torch.zeros(left.shape[:3], device=left.device)
     left, right, source = (x.float().movedim(-1, 1) for x in (left, right, source))  # (B, 3, h, w)
-    strength = _strength(left, right, source)
+    smooth = _smooth(left, right, source)
+    strength = _strength(*smooth, source)
     border = _border(strength)
     limit = threshold * _limit(left, source, strength) * torch.where(border, BORDER_LIMIT, 1.0)
-    seeds = strength > limit * torch.where(border, BORDER_SEED, SEED)
-    mask = _connected(seeds, strength > limit)
+    change = _news(*smooth, source, strength, limit, border)
+    differs = _connected(strength > limit * torch.where(border, BORDER_SEED, SEED), strength > limit)
+    near = (strength > CLOSE_LIMIT * limit) & (_maximum(change, CLOSE) > 0)
+    large = (change.mean(dim=(1, 2), keepdim=True) > LARGE) | (differs.mean(dim=(1, 2), keepdim=True) > REPAINTED)
+    mask = torch.where(large, differs, _connected(change > 0, near))
     whole = mask.mean(dim=(1, 2), keepdim=True) > WHOLE
     return torch.where(whole, torch.ones_like(mask), mask)
 
 
+def _news(left: Tensor, right: Tensor, source: Tensor, strength: Tensor, limit: Tensor, border: Tensor) -> Tensor:
+    """Where something is new or gone, and not merely painted again, (B, h, w) of 0 and 1."""
+    start = torch.minimum(_out_of_range(left, right, source, SEED_RANGE), strength)
+    carry = torch.minimum(_out_of_range(left, right, source, CHANGE_RANGE), strength)
+    halo = torch.stack([share * _maximum(start, distance) for distance, share in HALO]).amax(0)
+    seeds = start > limit * torch.where(border, BORDER_SEED * SEED_NEW / SEED, SEED_NEW)
+    seeds |= (carry > THIN_SEED * limit) & ~border
+    return _connected(seeds, seeds | ((carry > limit) & (strength > halo)))
+
+
+def _out_of_range(left: Tensor, right: Tensor, source: Tensor, radius: int) -> Tensor:
+    """How far a value lies outside those that the other panel has within `radius` px, (B, h, w)."""
+    new = torch.minimum(_beyond(right, source, radius), _beyond(right, left, radius))
+    gone = torch.minimum(_beyond(source, right, radius), _beyond(left, right, radius))
+    return torch.maximum(new, gone)
+
+
+def _beyond(values: Tensor, others: Tensor, radius: int) -> Tensor:
+    """The largest distance of a channel to the range of `others` around it, (B, 3, h, w) to (B, h, w)."""
+    b, c, h, w = others.shape
+    high = _maximum(others.reshape(b * c, h, w), radius).reshape(others.shape)
+    low = -_maximum(-others.reshape(b * c, h, w), radius).reshape(others.shape)
+    return torch.maximum(values - high, low - values).amax(1).clamp(min=0)
+
+
 def _strength(left: Tensor, right: Tensor, source: Tensor) -> Tensor:
     """How much each pixel changed, (B, h, w): the smaller of the differences to the left panel and to the source."""
-    left, right = _smooth(left, right, source)
     strength = torch.minimum((right - left).abs().amax(1), (right - source).abs().amax(1))
     side = 0.0395  # a Gaussian of 0.4 px: single noisy pixels go, borders stay
     kernel = strength.new_tensor([side, 1 - 2 * side, side])

@@ -84,3 +84,25 @@ def test_any_size_of_panel(size):
     source = torch.full((1, *size, 3), 0.2)
     assert changed(source, source + 0.5, source).all()
     assert not changed(source, source, source).any()
+
+
+def shifted(image, dx):
+    """The image moved by a part of a pixel to the right."""
+    return torch.lerp(image, torch.cat([image[:, :, :1], image[:, :, :-1]], dim=2), dx)
+
+
+def test_an_edge_painted_again_half_a_pixel_off_is_no_change_and_what_is_new_or_gone_is(edits):
+    ramp = torch.linspace(0, 1, 96)[None, None, :, None].expand(1, 96, 96, 3)
+    scene = torch.where((torch.arange(96) // 24 % 2 == 0)[None, None, :, None], ramp * 0.2 + 0.1, 0.8 - ramp * 0.1)
+    scene = cc.soft_codec(scene.contiguous(), noise=0.0)
+    again = shifted(scene, 0.5)
+    assert (again - scene).abs().max() > 0.1  # more than the threshold, were it news
+    assert not changed(scene, again, scene).any()
+    dotted = again.clone()
+    dotted[:, 40:48, 60:68] = torch.tensor([1.0, 0.0, 0.0])
+    found = changed(scene, dotted, scene)
+    assert found[:, 41:47, 61:67].all()
+    assert found.mean() < 0.06
+    gone = changed(dotted, again, dotted)
+    assert gone[:, 41:47, 61:67].all()
+    assert gone.mean() < 0.06
