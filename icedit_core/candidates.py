@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SEED_RANGE = 2**64
+MOST = 64  # candidates
 
 SEAMLESS = frozenset({"euler", "heun", "dpm_2", "ddim"})
 """Samplers that can stop and go on without a trace: each step depends on the latent alone, without history or noise of
@@ -17,10 +18,10 @@ def check_steps(steps: int, early: int, count: int) -> None:
     """Refuse a plan that cannot be carried out.
 
     Raises:
-        ValueError: early is not between 1 and steps - 1, or there is no candidate.
+        ValueError: early is not between 1 and steps - 1, or there are no candidates or more than 64.
     """
-    if count < 1:
-        raise ValueError(f"ICEdit candidates: {count} candidates, but at least one is needed. Try 6.")
+    if not 1 <= count <= MOST:
+        raise ValueError(f"ICEdit candidates: {count} candidates, but 1 to {MOST} are needed. Try 6.")
     if not 1 <= early < steps:
         raise ValueError(
             f"ICEdit candidates: {early} early steps of {steps}, but 1 to {steps - 1} are needed, so that something is "

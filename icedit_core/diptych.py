@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import foreign
 from .allowed import check_mask
-from .layout import FITS, GRID, LONGEST, Layout, around, centred, plan
+from .layout import FITS, GRID, LONGEST, MOST_CONTEXT, WIDEST, Layout, around, centred, plan
 from .pixels import check_image, resize
 
 WHO = "ICEditDiptych"
@@ -27,12 +28,13 @@ def compose(
 
     Args:
         image: (B, H, W, 3 or 4) float in [0, 1]. Of RGBA the model sees RGB as stored, alpha is kept aside.
-        width: working width of one panel, px, a multiple of 16.
+        width: working width of one panel, px, a multiple of 16, at most 4096.
         fit: `resize` (aspect kept to the nearest multiple of 16 px), `pad` (exact aspect, edges repeated to a
             multiple of 16), `crop` (centre, multiples of 16) or `around_mask` (a box around the mask).
         mask: (B or 1, H, W) in [0, 1] of where editing is allowed, any value above 0 counts; an all-zero mask of
             any size is no mask, as a loader gives one for every picture without alpha.
-        context: `around_mask` only: margin on every side, as a part of the longer side of the mask's bounds.
+        context: `around_mask` only: margin on every side, as a part of the longer side of the mask's bounds,
+            0 to 8.
     Returns:
         diptych: (B, h, 2w, 3), source in both panels, dtype and device of `image`.
         mask: (B, h, 2w) float32, 1 = repaint; whole cells of 16 px that hold any allowed pixel.
@@ -43,12 +45,16 @@ def compose(
     Source: ICEdit, arXiv 2504.20690, section 3.2, and the authors' inference script (width 512).
     """
     check_image(WHO, image)
-    if width < GRID or width % GRID:
-        raise ValueError(f"{WHO}: width {width} px, but a multiple of {GRID} px is needed. Try 512.")
+    if not GRID <= width <= WIDEST or width % GRID:
+        raise ValueError(
+            f"{WHO}: width {foreign.line(width)} px, but a multiple of {GRID} px, at most {WIDEST}, is needed. Try 512."
+        )
     if fit not in FITS:
-        raise ValueError(f"{WHO}: fit '{fit}', but one of {', '.join(FITS)} is needed. Choose from the list.")
-    if context < 0:
-        raise ValueError(f"{WHO}: context {context:g}, but 0 or more is needed. Try 0.5.")
+        raise ValueError(
+            f"{WHO}: fit '{foreign.line(fit)}', but one of {', '.join(FITS)} is needed. Choose from the list."
+        )
+    if not 0 <= context <= MOST_CONTEXT:  # NaN is in no range
+        raise ValueError(f"{WHO}: context {context:g}, but 0 to {MOST_CONTEXT:g} is needed. Try 0.5.")
     allowed, notes = check_mask(WHO, image, mask, fit)
     layout = _lay_out(image, allowed, width, fit, context)
     panel = torch.cat([source_part(layout, i) for i in range(len(image))])

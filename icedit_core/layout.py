@@ -7,6 +7,8 @@ from torch import Tensor
 
 FITS = ("resize", "pad", "crop", "around_mask")
 GRID = 16  # px: the autoencoder's 8 times the 2x2 patches of the transformer
+WIDEST = 4096  # px: the largest working width
+MOST_CONTEXT = 8.0  # times the mask's longer side
 LONGEST = 4  # a panel's height is at most this many times the working width
 SMALLEST_BOX = 64  # px: least side of the crop around a mask, as far as the image reaches
 

@@ -29,4 +29,5 @@ class ICEditExtension(ComfyExtension):
         await import_module(".host.replacements", __name__).register()
 
     async def get_node_list(self):
-        return [node for name in MODULES for node in import_module(f".{name}", __name__).NODES]
+        hold = import_module(".host.limits", __name__).hold
+        return [hold(node) for name in MODULES for node in import_module(f".{name}", __name__).NODES]

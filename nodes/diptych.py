@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..icedit_core import diptych as core
 from ..icedit_core import seeing
-from ..icedit_core.layout import FITS, GRID, LONGEST
+from ..icedit_core.layout import FITS, GRID, LONGEST, MOST_CONTEXT, WIDEST
 from .host import fill
 from .host.report import say
 from .host.schema import IceditLayout
@@ -31,7 +31,7 @@ class ICEditDiptych(io.ComfyNode):
                     "width",
                     default=512,
                     min=GRID,
-                    max=4096,
+                    max=WIDEST,
                     step=GRID,
                     tooltip="Working width of one panel in px; the diptych is twice as wide. ICEdit is trained at 512, "
                     f"the demo model at 96. The panel's height follows, up to {LONGEST} x width.",
@@ -48,7 +48,7 @@ class ICEditDiptych(io.ComfyNode):
                     "context",
                     default=0.5,
                     min=0.0,
-                    max=8.0,
+                    max=MOST_CONTEXT,
                     step=0.05,
                     advanced=True,
                     tooltip="For around_mask: margin on every side of the mask's bounding box, as a part of its "

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import time
 import uuid
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ ASK, OVER = "icedit.choice", "icedit.choice_over"  # websocket events
 EVERY = 0.1  # seconds between looks at what the browser sent
 SHOWN_WITHIN = 15.0  # seconds in which the page must say that it shows the pictures
 GONE_AFTER = 60.0  # seconds without any page that shows them; a reload takes a few
+LONGEST_BODY = 4096  # bytes of what a page posts
+LONGEST_ID = 64  # characters of a websocket's id
 WHO = "ICEdit Judge (person)"
 REMEDY = "Queue from ComfyUI's own page and stay there, or use another judge; the candidates are kept."
 
@@ -29,14 +32,16 @@ class Choice:
     """Pictures that wait for a click.
 
     node: the judge's node id, where the page shows them; pictures: name -> PNG, "source" and "0", "1", ...;
-    watchers: websocket ids of the pages that show them; index: what was clicked.
+    owner: websocket id of the client that queued, whose page must stay; shown: whether it shows them;
+    index: what was clicked.
     """
 
     node: str
     instruction: str
     pictures: dict[str, bytes]
+    owner: str
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
-    watchers: set[str] = field(default_factory=set)
+    shown: bool = False
     index: int | None = None
 
     @property
@@ -50,15 +55,15 @@ class Choice:
         """Wait for the click.
 
         Raises:
-            JudgeUnavailable: no page shows the pictures, or the last one that did is gone.
+            JudgeUnavailable: the page that queued does not show the pictures, or is gone.
         """
         seen = time.monotonic()
         while self.index is None:
-            if any(watcher in server.sockets for watcher in self.watchers):
+            if self.shown and self.owner in server.sockets:
                 seen = time.monotonic()
-            patience = GONE_AFTER if self.watchers else SHOWN_WITHIN
+            patience = GONE_AFTER if self.shown else SHOWN_WITHIN
             if time.monotonic() - seen > patience:
-                what = "every page that showed the pictures is gone" if self.watchers else "no page shows the pictures"
+                what = "the page that showed the pictures is gone" if self.shown else "no page shows the pictures"
                 raise JudgeUnavailable(f"{WHO}: {what}, but somebody has to click on one. {REMEDY}")
             await asyncio.sleep(EVERY)
         return self.index
@@ -83,10 +88,10 @@ class PersonJudge:
         if server.client_id not in server.sockets:
             raise JudgeUnavailable(f"{WHO}: nobody is connected to this run, but somebody has to click. {REMEDY}")
         pictures = {str(index): _png(picture) for index, picture in enumerate(candidates)}
-        choice = Choice(self.node, instruction, {"source": _png(source)} | pictures)
+        choice = Choice(self.node, instruction, {"source": _png(source)} | pictures, server.client_id)
         _open[choice.key] = choice
         try:
-            server.send_sync(ASK, choice.public(), server.client_id)
+            server.send_sync(ASK, choice.public(), choice.owner)
             return await choice.made(server)
         finally:
             del _open[choice.key]
@@ -112,9 +117,14 @@ def _find(request: web.Request) -> Choice:
 
 async def _sent(request: web.Request, name: str, kind: type):
     """One field of the JSON that was posted."""
+    body = b""
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, len(body))
     try:
-        value = (await request.json())[name]
-    except (ValueError, KeyError, TypeError):
+        value = json.loads(body)[name]
+    except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if type(value) is not kind:
         raise web.HTTPBadRequest(text=f"'{name}' is missing or no {kind.__name__}.")
@@ -137,9 +147,12 @@ async def picture(request: web.Request) -> web.Response:
 
 @routes.post("/icedit/choices/{key}/shown")
 async def shown(request: web.Request) -> web.Response:
-    """A page says that it shows the pictures."""
-    _find(request).watchers.add(await _sent(request, "client_id", str))
-    return web.json_response({})
+    """A page says that it shows the pictures; that of the client that queued keeps the run waiting."""
+    choice, client = _find(request), await _sent(request, "client_id", str)
+    if len(client) > LONGEST_ID or client not in PromptServer.instance.sockets:
+        raise web.HTTPBadRequest(text="'client_id' is the id of no open page.")
+    choice.shown = choice.shown or client == choice.owner
+    return web.json_response({"waits_for_this_page": client == choice.owner})
 
 
 @routes.post("/icedit/choices/{key}")

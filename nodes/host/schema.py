@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ...icedit_core.candidates import SEAMLESS
+from ...icedit_core.candidates import MOST, SEAMLESS
 from . import sampling
 
 IceditLayout = io.Custom("ICEDIT_LAYOUT")
@@ -32,7 +32,7 @@ def candidate_inputs(**link) -> list:
             control_after_generate=True,
             tooltip="Seed of the first candidate; the next ones take seed + 1, seed + 2, ...",
         ),
-        io.Int.Input("count", default=6, min=1, max=64, tooltip="How many candidates. Published: 6."),
+        io.Int.Input("count", default=6, min=1, max=MOST, tooltip="How many candidates. Published: 6."),
         io.Int.Input("steps", default=28, min=2, max=10000, tooltip="Steps of a whole sampling."),
         io.Int.Input(
             "early_steps",
@@ -59,7 +59,7 @@ def candidate_inputs(**link) -> list:
             "batch",
             default=1,
             min=1,
-            max=64,
+            max=MOST,
             advanced=True,
             tooltip="Candidates in one model call. 1: the bits that each seed has alone. More: faster on a "
             "GPU, more memory, results differ by rounding. One at a time where candidates stop when good enough.",

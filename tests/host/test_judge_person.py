@@ -133,6 +133,50 @@ async def test_nonsense_is_refused_and_the_choice_stays_open(client, server):
         assert await page.post(f"/{key}", {"index": 0}) == 404
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 3000, 400),
+        (b'{"client_id":' * 300, 400),
+        (b'{"client_id": "nobody"}', 400),
+        (b'{"client_id": "' + b"x" * 65 + b'"}', 400),
+        (b'{"client_id": "\\ud800"}', 400),
+        (b'{"client_id": 7}', 400),
+        (b"\xff", 400),
+        (b"", 400),
+        (b"[" * 100_000, 413),
+        (b'{"client_id": "' + b"x" * 9_000_000 + b'"}', 413),
+    ],
+    ids=["lists", "objects", "unknown", "long", "surrogate", "number", "bytes", "nothing", "deep", "huge"],
+)
+async def test_what_a_page_posts_is_short_and_its_own(client, server, body, status):
+    async with page_of(server, client) as page:
+        prompt = await client.queue(person_graph())
+        choice = await page.event("icedit.choice")
+        for path in (f"/{choice['id']}/shown", f"/{choice['id']}"):
+            try:
+                async with page.session.post(f"{server.url}/api/icedit/choices{path}", data=body) as answer:
+                    assert answer.status == status, path
+            except aiohttp.ClientConnectionError:
+                assert status == 413, "the server may hang up on what is too long"
+        await page.post(f"/{choice['id']}", {"index": 0})
+        await page.finished(client, prompt)
+
+
+async def test_another_client_does_not_keep_the_run_waiting(client, server):
+    """Only the client that queued holds the choice open: here it never shows the pictures, and another one does."""
+    async with page_of(server, client) as page:
+        prompt = await client.queue(person_graph())
+        choice = await page.event("icedit.choice")
+        started = time.monotonic()
+        async with page.session.ws_connect(f"{server.url}/ws?clientId=another", max_msg_size=0):
+            assert await page.post(f"/{choice['id']}/shown", {"client_id": "another"}) == 200
+            while not (entry := await client.history(prompt)):
+                assert time.monotonic() - started < 20
+                await asyncio.sleep(0.1)
+        assert "no page shows the pictures" in complaint(entry)
+
+
 async def test_a_waiting_person_is_cancelled_within_a_second(client, server):
     async with page_of(server, client) as page:
         prompt = await client.queue(person_graph())
