@@ -17,8 +17,6 @@ from . import fill
 from .previews import is_diptych, panel_callback, right_panel
 
 PREVIEW_SIDE = 512  # px of the whole preview grid
-SAMPLERS = comfy.samplers.KSampler.SAMPLERS
-SCHEDULERS = comfy.samplers.KSampler.SCHEDULERS
 
 
 class Recipe(NamedTuple):
@@ -47,6 +45,16 @@ class Candidates(NamedTuple):
     states: tuple[Tensor, ...]
     previews: tuple[Tensor, ...]
     spent: int
+
+
+def samplers() -> list[str]:
+    """KSampler's samplers at this moment: packs that load after this one may bind the list anew."""
+    return comfy.samplers.KSampler.SAMPLERS
+
+
+def schedulers() -> list[str]:
+    """KSampler's schedulers at this moment, as `samplers`."""
+    return comfy.samplers.KSampler.SCHEDULERS
 
 
 def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> Candidates:

@@ -44,14 +44,14 @@ def candidate_inputs(**link) -> list:
         io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, tooltip="As for a KSampler; FLUX: 1."),
         io.Combo.Input(
             "sampler_name",
-            options=sampling.SAMPLERS,
+            options=sampling.samplers(),
             default="euler",
             tooltip=f"{', '.join(sorted(SEAMLESS))} go on where the candidate stopped; with any other "
             "the chosen seed is sampled again from its first step.",
         ),
         io.Combo.Input(
             "scheduler",
-            options=sampling.SCHEDULERS,
+            options=sampling.schedulers(),
             default="simple",
             tooltip="As for a KSampler; FLUX: simple.",
         ),
