@@ -1,9 +1,14 @@
-"""What can go wrong between this machine and a ComfyUI server, in the server's own words."""
+"""What can go wrong between this machine and a ComfyUI server, in the server's own words, made fit to be shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from .. import foreign
+
+MOST_COMPLAINTS = 50  # of a refusal, that its text lists
+MOST_TRACED = 200  # lines of a traceback that are kept
 
 
 class ComfyError(RuntimeError):
@@ -52,20 +57,21 @@ class ExecutionFailed(ComfyError):
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        self.node_id = str(data.get("node_id", "?"))
-        self.node_type = str(data.get("node_type", "?"))
-        self.exception_type = str(data.get("exception_type", "?"))
-        self.exception_message = str(data.get("exception_message", "")).strip()
-        self.traceback = [str(line) for line in as_list(data.get("traceback"))]
-        super().__init__(f"Node {self.node_id} ({self.node_type}): {self.exception_type}: {self.exception_message}")
+        self.node_id = foreign.line(data.get("node_id", "?"))
+        self.node_type = foreign.line(data.get("node_type", "?"))
+        self.exception_type = foreign.line(data.get("exception_type", "?"))
+        self.exception_message = foreign.text(data.get("exception_message", ""))
+        self.traceback = [foreign.text(line) for line in as_list(data.get("traceback"))[:MOST_TRACED]]
+        message = foreign.indented(self.exception_message)
+        super().__init__(f"Node {self.node_id} ({self.node_type}): {self.exception_type}: {message}")
 
 
 class ExecutionInterrupted(ComfyError):
     """The run was interrupted, by us or by someone else, before it was done."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        self.node_id = str(data.get("node_id", "?"))
-        self.node_type = str(data.get("node_type", "?"))
+        self.node_id = foreign.line(data.get("node_id", "?"))
+        self.node_type = foreign.line(data.get("node_type", "?"))
         super().__init__(f"Interrupted in node {self.node_id} ({self.node_type}).")
 
 
@@ -83,30 +89,26 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def excerpt(value: object, most: int = 200) -> str:
-    """What came, on one line and not too long, for an error."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = text.strip()
-    cut = text if len(text) <= most else f"{text[:most]}..."
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut) or "nothing"
-
-
 def _rejection_text(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> str:
     lines = []
     if error:
         # With node errors the server's details only repeat them, without the nodes' names.
-        details = "" if node_errors else str(error.get("details") or "")
-        lines.append(_joined(str(error.get("message") or error), details))
+        lines.append(_joined(error.get("message") or error, None if node_errors else error.get("details")))
     else:
         lines.append("Only a part of the graph is valid")
     for node_id, node in node_errors.items():
-        where = f"  node {node_id} ({as_object(node).get('class_type', '?')})"
+        where = f"  node {foreign.line(node_id)} ({foreign.line(as_object(node).get('class_type', '?'))})"
         for entry in map(as_object, as_list(as_object(node).get("errors"))):
             name = as_object(entry.get("extra_info")).get("input_name")
-            at = f"{where}, input '{name}'" if name else where
-            lines.append(f"{at}: {_joined(str(entry.get('message', '?')), str(entry.get('details') or ''))}")
-    return "\n".join(lines)
+            at = f"{where}, input '{foreign.line(name)}'" if name else where
+            lines.append(f"{at}: {_joined(entry.get('message', '?'), entry.get('details'))}")
+        if not as_list(as_object(node).get("errors")):
+            lines.append(f"{where}: refused without a reason")
+    more = [f"  and {len(lines) - MOST_COMPLAINTS} more complaints"] if len(lines) > MOST_COMPLAINTS else []
+    return "\n".join(lines[:MOST_COMPLAINTS] + more)
 
 
-def _joined(message: str, details: str) -> str:
-    return f"{message} ({details})" if details and details != message else message
+def _joined(message: object, details: object) -> str:
+    said = foreign.line(message, 500)
+    more = foreign.line(details, 500) if details else said
+    return f"{said} ({more})" if more != said else said

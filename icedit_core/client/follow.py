@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import math
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
 
+from .. import foreign
+from .answers import parse_object
 from .errors import (
     ComfyError,
     ExecutionFailed,
     ExecutionInterrupted,
+    RunTimeout,
     ServerUnreachable,
     UnexpectedAnswer,
     as_list,
     as_object,
-    excerpt,
 )
 from .messages import Graph, Progress
+
+MOST_STEPS = 10**9
 
 
 class Follower:
@@ -28,14 +31,26 @@ class Follower:
     The server reports twice: `executing` and `progress` for one node at a time, and `progress_state` for all of
     them at once. The first pair says all that is needed here and is understood by every ComfyUI.
 
+    Args:
+        silence: seconds that may pass without news; None sets no limit. News is what has not been said just before:
+            of this prompt, or of the queue's length.
     Attributes:
         cached: ids of the nodes that the server did not run again.
     """
 
-    def __init__(self, graph: Graph, on_progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        on_progress: Callable[[Progress], None] | None = None,
+        silence: float | None = None,
+    ) -> None:
         self.cached: list[str] = []
-        self._types = {str(node_id): str(as_object(node).get("class_type", "")) for node_id, node in graph.items()}
+        self._types = {
+            str(node_id): foreign.line(as_object(node).get("class_type", "")) for node_id, node in graph.items()
+        }
         self._on_progress = on_progress
+        self._silence = silence
+        self._said: dict[object, int] = {}  # the hash of the last message of each kind that is news when it changes
         self._last: Progress | None = None
         self._failure: ComfyError | None = None
 
@@ -44,19 +59,37 @@ class Follower:
 
         The server sends `executing` without a node when a prompt is in its history, however it ended.
         """
-        async for message in socket:
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        while True:
+            left = None if self._silence is None else max(0.0, heard + self._silence - loop.time())
+            try:
+                message = await asyncio.wait_for(socket.receive(), left)
+            except asyncio.TimeoutError:
+                raise RunTimeout(
+                    f"ComfyClient.run: no news for {self._silence:g} s, {self.place()}. The server was told to drop it."
+                ) from None
             if message.type is aiohttp.WSMsgType.TEXT:
                 event = _event(message.data)
                 data = as_object(event.get("data"))
-                if data.get("prompt_id") == prompt_id and self._handle(str(event.get("type")), data):
+                ours = data.get("prompt_id") == prompt_id
+                if self._is_news("ours" if ours else event.get("type"), message.data):
+                    heard = loop.time()
+                if ours and self._handle(str(event.get("type")), data):
                     break
-        else:
-            reason = socket.exception() or f"websocket closed, code {socket.close_code}"
-            raise ServerUnreachable(
-                f"ComfyClient: lost the server {self.place()} ({reason}). The server's log says why."
-            )
+            elif message.type is not aiohttp.WSMsgType.BINARY:
+                reason = foreign.line(socket.exception() or f"websocket closed, code {socket.close_code}")
+                raise ServerUnreachable(
+                    f"ComfyClient: lost the server {self.place()} ({reason}). The server's log says why."
+                )
         if self._failure is not None:
             raise self._failure
+
+    def _is_news(self, kind: object, text: str) -> bool:
+        if kind not in ("ours", "status") or self._said.get(kind) == hash(text):
+            return False
+        self._said[kind] = hash(text)
+        return True
 
     def place(self) -> str:
         """Where the run stands, in words."""
@@ -90,9 +123,10 @@ class Follower:
         return False
 
     def _report(self, node_id: str, value: int, maximum: int) -> None:
-        self._last = Progress(node_id, self._types.get(node_id, ""), value, maximum)
-        if self._on_progress is not None:
-            self._on_progress(self._last)
+        step = Progress(foreign.line(node_id, 100), self._types.get(node_id, ""), value, maximum)
+        fresh, self._last = step != self._last, step
+        if fresh and self._on_progress is not None:
+            self._on_progress(step)
 
 
 _FAILURES: dict[str, Callable[[Mapping[str, Any]], ComfyError]] = {
@@ -103,17 +137,15 @@ _FAILURES: dict[str, Callable[[Mapping[str, Any]], ComfyError]] = {
 
 def _event(text: str) -> dict[str, Any]:
     """One message of the server; what is none may be the last we wait for, so it is not passed over."""
-    try:
-        event = json.loads(text)
-    except (ValueError, RecursionError):
-        event = None
-    if not isinstance(event, dict):
+    event = parse_object(text)
+    if event is None:
         raise UnexpectedAnswer(
-            f"ComfyClient: the websocket brought {excerpt(text)}, but ComfyUI sends JSON objects. "
+            f"ComfyClient: the websocket brought {foreign.line(text)}, but ComfyUI sends JSON objects. "
             "Is a ComfyUI at that address?"
         )
     return event
 
 
 def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    good = isinstance(value, (int, float)) and abs(value) <= MOST_STEPS  # NaN is not
+    return int(value) if good else None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UnexpectedAnswer, as_list, as_object, excerpt
+from .. import foreign
+from .errors import UnexpectedAnswer, as_list, as_object
 
 Graph = Mapping[str, Mapping[str, Any]]
 """A workflow in the API format: node id -> {class_type, inputs}."""
+
+LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ class ImageRef:
         """Read one entry of a node's output, or the answer to an upload.
 
         Raises:
-            UnexpectedAnswer: there is no file name in it.
+            UnexpectedAnswer: there is no file name in it that a file can have.
         """
-        name = as_object(data).get("filename") or as_object(data).get("name")
-        if not isinstance(name, str):
-            raise UnexpectedAnswer(f"ComfyClient: {excerpt(data)} came, but an image with a file name is needed.")
-        return cls(name, str(data.get("subfolder") or ""), str(data.get("type") or "output"))
+        data = as_object(data)
+        name, folder, kind = data.get("filename") or data.get("name"), data.get("subfolder"), data.get("type")
+        texts = [name, folder or "", kind or "output"]
+        if not all(isinstance(text, str) and len(text) <= LONGEST_NAME and foreign.is_plain(text) for text in texts):
+            raise UnexpectedAnswer(f"ComfyClient: {foreign.line(data)} came, but an image with a file name is needed.")
+        return cls(*map(str, texts))
 
     @property
     def widget(self) -> str:
@@ -69,8 +74,13 @@ class Result:
 
     def images(self, node_id: str | None = None) -> list[ImageRef]:
         """The images of one node, or of all nodes in the order of their ids."""
-        ids = sorted(self.outputs) if node_id is None else [node_id]
-        return [ImageRef.parse(entry) for i in ids for entry in as_list(self._shown(i).get("images"))]
+        ids = None if node_id is None else [node_id]
+        return [ImageRef.parse(entry) for entry in self.image_entries(ids)]
+
+    def image_entries(self, node_ids: Iterable[str] | None = None) -> list[Any]:
+        """What the nodes show as images, each for `ImageRef.parse`: one odd entry need not cost the others."""
+        ids = sorted(self.outputs) if node_ids is None else node_ids
+        return [entry for node_id in ids for entry in as_list(self._shown(node_id).get("images"))]
 
     def text(self, node_id: str) -> str:
         """What a node shows as text ("" if it shows none)."""
