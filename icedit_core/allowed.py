@@ -1,8 +1,12 @@
 """The user's mask of where editing is allowed: checked, matched to the batch, or found to say nothing."""
 
+import torch
 from torch import Tensor
 
 from .pixels import check_range
+
+INVISIBLE = 1 / 255  # below it a value does not show in 8 bits: a segmenter's background, not a region
+FAINT, NEARLY_ALL = 0.1, 0.9  # a mask that covers this share while most of it is this faint is hardly what was meant
 
 
 def check_mask(who: str, image: Tensor, mask: Tensor | None, fit: str) -> tuple[Tensor | None, list[str]]:
@@ -14,7 +18,7 @@ def check_mask(who: str, image: Tensor, mask: Tensor | None, fit: str) -> tuple[
         mask: (B or 1, H, W) or (H, W) in [0, 1], or None.
         fit: `around_mask` needs a region in every image; the others take an empty mask for no mask.
     Returns:
-        The mask as (B, H, W), None where it allows everything, and notes for the user.
+        The mask as (B, H, W), 0 where it was below 1/255, None where it allows everything, and notes for the user.
     Raises:
         ValueError: another size or count than the images', values outside [0, 1], nothing to crop to.
     """
@@ -30,6 +34,7 @@ def check_mask(who: str, image: Tensor, mask: Tensor | None, fit: str) -> tuple[
     if mask.dim() != 3 or 0 in mask.shape:
         raise ValueError(f"{who}: mask is {tuple(mask.shape)}, but (B, H, W) is needed. Connect a MASK output.")
     check_range(who, mask, "mask")
+    mask = torch.where(mask < INVISIBLE, torch.zeros_like(mask), mask)
     if not mask.any():
         if fit == "around_mask":
             raise ValueError(
@@ -37,7 +42,20 @@ def check_mask(who: str, image: Tensor, mask: Tensor | None, fit: str) -> tuple[
                 "Paint the region to edit, or choose another fit."
             )
         return None, ["The mask is empty (a loader gives such a mask for a picture without alpha): edit everywhere."]
-    return _matched(who, image, mask, fit)
+    matched, notes = _matched(who, image, mask, fit)
+    return matched, notes + _faint(mask)
+
+
+def _faint(mask: Tensor) -> list[str]:
+    covered = mask > 0
+    if covered.float().mean() < NEARLY_ALL or (mask[covered] < FAINT).float().mean() < 0.5:
+        return []
+    return [
+        f"The mask covers {covered.float().mean():.0%} of the picture, most of it fainter than {FAINT:g}: every value "
+        "from 1/255 on counts. If a smaller region is meant, put a threshold before it (ThresholdMask).".replace(
+            "%", " %", 1
+        )
+    ]
 
 
 def _matched(who: str, image: Tensor, mask: Tensor, fit: str) -> tuple[Tensor, list[str]]:

@@ -47,7 +47,8 @@ def compose(
     check_image(WHO, image)
     if not GRID <= width <= WIDEST or width % GRID:
         raise ValueError(
-            f"{WHO}: width {foreign.line(width)} px, but a multiple of {GRID} px, at most {WIDEST}, is needed. Try 512."
+            f"{WHO}: width {foreign.line(width)} px, but a multiple of {GRID} px, at most {WIDEST}, is needed. "
+            + _nearest_widths(width)
         )
     if fit not in FITS:
         raise ValueError(
@@ -65,6 +66,11 @@ def compose(
         notes.append("None of the mask lies inside the crop: nothing is repainted.")
     diptych = torch.cat([panel, panel], dim=2).to(image.dtype)
     return Diptych(diptych, torch.cat([torch.zeros_like(repaint), repaint], dim=2), layout, tuple(notes))
+
+
+def _nearest_widths(width: int) -> str:
+    below = max(GRID, min(int(width) // GRID * GRID, WIDEST))
+    return f"The nearest are {below} and {below + GRID}." if GRID < width < WIDEST else f"The nearest is {below}."
 
 
 def source_part(layout: Layout, index: int) -> Tensor:
@@ -115,6 +121,11 @@ def _describe(layout: Layout) -> str:
 
 def _geometry_notes(layout: Layout, width: int) -> list[str]:
     notes = []
+    if min(layout.size) < GRID:
+        notes.append(
+            f"The source is {layout.size[0]}x{layout.size[1]} px, so there is hardly a picture to edit. "
+            "Look at the node that feeds it."
+        )
     shown_width, shown_height = layout.box if layout.fit == "around_mask" else layout.size
     if shown_height > LONGEST * shown_width:
         notes.append(f"Very tall: the panel is limited to {LONGEST} x width = {LONGEST * width} px.")

@@ -45,6 +45,13 @@ def clean(instruction: str) -> str:
     return text
 
 
+def bare(instruction: str) -> str:
+    """The instruction alone, where somebody typed the whole in-context prompt; anything else comes back as it is."""
+    words = " ".join(instruction.split())
+    start = IC_TEMPLATE.partition("{")[0].strip()
+    return words[len(start) :].strip() if words.lower().startswith(start.lower()) else instruction
+
+
 def wrap(instruction: str, template: str = IC_TEMPLATE, subject: str = "", description: str = "") -> str:
     """Put the instruction into a template.
 
@@ -62,6 +69,8 @@ def wrap(instruction: str, template: str = IC_TEMPLATE, subject: str = "", descr
             f"ICEdit prompt: the template is {template!r}, but it must hold {{instruction}}. "
             "Add {instruction} where the words belong."
         )
+    if template == IC_TEMPLATE:
+        instruction = bare(instruction)
     parts = {"instruction": clean(instruction), "subject": subject.strip(), "description": description.strip()}
     for name in ("subject", "description"):
         if "{" + name + "}" in template and not parts[name]:

@@ -29,7 +29,10 @@ class ICEditBestOf(io.ComfyNode):
                 io.Image.Input("source", **LINK, tooltip="The picture before the edit; the judge compares with it."),
                 IceditJudge.Input("judge", **LINK, tooltip="Who chooses."),
                 io.String.Input(
-                    "instruction", multiline=True, tooltip="What the edit is meant to do; the judge reads it."
+                    "instruction",
+                    multiline=True,
+                    dynamic_prompts=False,  # the words as typed, as ICEdit Prompt takes them
+                    tooltip="What the edit is meant to do; the judge reads it.",
                 ),
                 io.Combo.Input(
                     "method",

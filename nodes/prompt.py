@@ -23,7 +23,7 @@ class ICEditPrompt(io.ComfyNode):
                 io.String.Input(
                     "instruction",
                     multiline=True,
-                    dynamic_prompts=True,
+                    dynamic_prompts=False,
                     tooltip="What to change, in English, e.g. 'make her hair dark green'.",
                 ),
                 io.Float.Input(
@@ -59,6 +59,7 @@ class ICEditPrompt(io.ComfyNode):
                     "custom_template",
                     default=prompt.IC_TEMPLATE,
                     multiline=True,
+                    dynamic_prompts=False,
                     optional=True,
                     advanced=True,
                     tooltip="For the custom template: any text with {instruction}, and {subject}, {description}.",
@@ -91,6 +92,8 @@ class ICEditPrompt(io.ComfyNode):
                 f"Note: there are {script} letters in the prompt, but FLUX's text encoders know English. "
                 f"Write the instruction in English.\n\n{ic_prompt}"
             )
+        if template == "in-context" and prompt.bare(instruction) != instruction:
+            note = f"Note: the instruction already held the in-context prompt; it stands there once.\n\n{note}"
         conditioning = encode(clip, ic_prompt, guidance)
         return io.NodeOutput(conditioning, ic_prompt, ui=say(cls, note, warning=bool(script)))
 

@@ -28,7 +28,12 @@ class ICEditRank(io.ComfyNode):
                     tooltip="The edits, as a batch or a list, any sizes. With B sources, edit i belongs to source "
                     "i % B. Whole pictures, not diptychs: ICEdit Restore gives them.",
                 ),
-                io.String.Input("instruction", multiline=True, tooltip="What the edits were meant to do."),
+                io.String.Input(
+                    "instruction",
+                    multiline=True,
+                    dynamic_prompts=False,  # the words as typed, as ICEdit Prompt takes them
+                    tooltip="What the edits were meant to do.",
+                ),
                 IceditJudge.Input("judge", tooltip="Who compares."),
                 io.Combo.Input(
                     "method",

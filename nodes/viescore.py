@@ -26,7 +26,12 @@ class ICEditVIEScore(io.ComfyNode):
                     tooltip="The edits, as a batch or a list, any sizes. With B sources, edit i belongs to source "
                     "i % B. Whole pictures, not diptychs.",
                 ),
-                io.String.Input("instruction", multiline=True, tooltip="What the edits were meant to do."),
+                io.String.Input(
+                    "instruction",
+                    multiline=True,
+                    dynamic_prompts=False,  # the words as typed, as ICEdit Prompt takes them
+                    tooltip="What the edits were meant to do.",
+                ),
                 IceditJudge.Input("judge", tooltip="Who scores. It must be able to write a few sentences."),
             ],
             outputs=[

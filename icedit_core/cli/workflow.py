@@ -16,6 +16,7 @@ from ..client import ComfyClient, PromptRejected, RequestFailed
 from .fill import Graph, named
 from .settings import inputs
 
+OFFICIAL = {"InContextEditInstruction", "DiptychCreate", "ICEFConditioning"}
 PACK_NODE = "ICEditDiptych"  # tells which folder of the server's custom_nodes is ours
 FOLDERS = {
     "unet_name": "diffusion_models",
@@ -88,9 +89,15 @@ async def shipped(client: ComfyClient, name: str) -> Graph:
     except RequestFailed as problem:
         if problem.status != 404:
             raise
-        known = ", ".join(sorted((await client.get_json("/workflow_templates")).get(pack, [])))
+        known = sorted((await client.get_json("/workflow_templates")).get(pack, []))
+        if name in known and quote(pack, safe="+&~") != pack:
+            raise ValueError(
+                f"--workflow {name}: the server lists it and serves it not, since the pack's folder there is named "
+                f"{pack!r}: ComfyUI needs a name without blanks, brackets and letters other than A to Z. Rename it to "
+                "'icedit' and start that ComfyUI again, or name a workflow file."
+            ) from None
         raise ValueError(
-            f"--workflow {name}: the pack on the server has no such workflow; it has {known or 'none'}."
+            f"--workflow {name}: the pack on the server has no such workflow; it has {', '.join(known) or 'none'}."
         ) from None
     return parse(json.dumps(graph), name)
 
@@ -106,6 +113,11 @@ async def schemas(client: ComfyClient, graph: Graph) -> dict[str, Any]:
         known |= await client.object_info(kind)
     missing = sorted({node["class_type"] for node in graph.values()} - set(known))
     if missing:
+        if set(missing) & OFFICIAL:
+            raise ValueError(
+                f"the workflow has nodes of the official ICEdit pack: {', '.join(sorted(set(missing) & OFFICIAL))}. "
+                "Open it in a ComfyUI with this pack, replace them and export it again: docs/moving.md says how."
+            )
         ours = [kind for kind in missing if kind.startswith("ICEdit")]
         others = [kind for kind in missing if kind not in ours]
         parts = [f"{', '.join(ours)} of the ICEdit pack: install or update it there"] if ours else []

@@ -1,6 +1,13 @@
 """Moving over: nodes of the official ICEdit pack that the host replaces by ours where that pack is not installed."""
 
+from typing import Any
+
 from comfy_api.latest import ComfyAPI, io
+from server import PromptServer
+
+import nodes
+
+from .moving import moved
 
 GUIDANCE = 50.0  # published; the official workflow sets it by a node of its own, which still decides
 WIDTH = 512  # px, fixed in the official pack
@@ -74,8 +81,16 @@ def replacements() -> list[io.NodeReplace]:
     ]
 
 
+def replace_posted(message: dict[str, Any]) -> dict[str, Any]:
+    """A posted message with the official pack's nodes replaced in its prompt."""
+    if not isinstance(message.get("prompt"), dict):
+        return message
+    return message | {"prompt": moved(message["prompt"], replacements(), nodes.NODE_CLASS_MAPPINGS)}
+
+
 async def register() -> None:
-    """Tell the host."""
+    """Tell the host: what the front end replaces, and what comes before a posted prompt is looked at."""
+    PromptServer.instance.add_on_prompt_handler(replace_posted)
     api = ComfyAPI()
     for replacement in replacements():
         await api.node_replacement.register(replacement)

@@ -208,3 +208,38 @@ def test_grow_and_shrink():
     assert torch.equal(grow(mask, 2), box_mask(20, 20, 3, 3, 12, 12))
     assert torch.equal(grow(mask, -2), box_mask(20, 20, 7, 7, 8, 8))
     assert grow(mask, 0) is mask
+
+
+@pytest.mark.parametrize("background", [0.0004, 0.0039])
+def test_a_mask_background_that_cannot_show_counts_as_nothing(background):
+    mask = torch.full((1, 200, 300), background)
+    mask[:, 60:100, 60:100] = 1
+    plain = torch.where(mask < 1, 0.0, mask)
+    for fit in ("around_mask", "resize"):
+        made, expected = compose(image(300, 200), 96, fit, mask), compose(image(300, 200), 96, fit, plain)
+        assert torch.equal(made.mask, expected.mask) and made.layout.box == expected.layout.box
+        assert torch.equal(made.layout.mask, plain)
+    assert compose(image(300, 200), 96, "resize", torch.full((1, 200, 300), background)).layout.mask is None
+    with pytest.raises(ValueError, match="mask is empty"):
+        compose(image(300, 200), 96, "around_mask", torch.full((1, 200, 300), background))
+
+
+def test_a_faint_mask_over_nearly_everything_is_noted_and_a_clear_one_is_not():
+    mask = torch.full((1, 200, 300), 0.02)
+    mask[:, 60:100, 60:100] = 1
+    assert "covers 100 % of the picture, most of it fainter than 0.1" in " ".join(
+        compose(image(300, 200), 96, mask=mask).notes
+    )
+    for clear in (torch.ones(1, 200, 300), torch.where(mask < 1, 0.0, mask), mask * 0 + 0.5):
+        assert "fainter" not in " ".join(compose(image(300, 200), 96, mask=clear).notes)
+
+
+@pytest.mark.parametrize("width, nearest", [(1000, "992 and 1008"), (15, "The nearest is 16"), (513, "512 and 528")])
+def test_a_width_that_is_no_multiple_names_the_nearest(width, nearest):
+    with pytest.raises(ValueError, match=f"width {width} px, but a multiple of 16.*{nearest}"):
+        compose(image(64, 64), width)
+
+
+def test_a_source_of_hardly_any_pixels_is_noted():
+    assert "1x1 px, so there is hardly a picture" in " ".join(compose(image(1, 1), 64).notes)
+    assert "hardly" not in " ".join(compose(image(16, 16), 64).notes)

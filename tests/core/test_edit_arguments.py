@@ -201,6 +201,24 @@ async def test_a_server_without_the_pack_or_the_workflow_says_so():
         assert await workflow.shipped(client, "a") == shipped("icedit_demo")
         with pytest.raises(ValueError, match="--workflow x/y: .* it has a, b"):
             await workflow.shipped(client, "x/y")
+        with pytest.raises(
+            ValueError, match="lists it and serves it not, .* named 'my icedit': .* Rename it to 'icedit'"
+        ):
+            await workflow.shipped(client, "b")
+
+
+async def test_a_workflow_of_the_official_pack_is_pointed_to_the_guide():
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    app = web.Application()
+    app.add_routes([web.get("/{path:.*}", answer)])
+    graph = {"1": {"class_type": "DiptychCreate", "inputs": {}}, "2": {"class_type": "ICEFConditioning", "inputs": {}}}
+    async with TestServer(app) as server, ComfyClient(str(server.make_url(""))) as client:
+        with pytest.raises(
+            ValueError, match=r"official ICEdit pack: DiptychCreate, ICEFConditioning\. .*docs/moving\.md"
+        ):
+            await workflow.schemas(client, graph)
 
 
 def test_help_names_every_argument(capsys):

@@ -70,3 +70,13 @@ def test_custom_template_must_hold_the_instruction():
 )
 def test_foreign_script_is_named(text, script):
     assert prompt.foreign_script(text) == script
+
+
+@pytest.mark.parametrize("typed", ["{}", "  {}. ", "{}\n"])
+def test_the_whole_prompt_typed_as_the_instruction_stands_there_once(typed):
+    whole = prompt.wrap("make the heart red")
+    assert prompt.wrap(typed.format(whole)) == whole
+    assert prompt.bare(whole.replace("On the right,", "on the right,\n")) == "make the heart red"
+    assert prompt.wrap(whole, prompt.TEMPLATES["direct"]) == whole
+    with pytest.raises(ValueError, match="some words are needed"):
+        prompt.wrap(prompt.IC_TEMPLATE.format(instruction=""))

@@ -137,11 +137,39 @@ async def test_the_order_in_which_the_server_replaces_does_not_matter(client):
         await client.cancel(await client.queue(renumbered(graph, first)))
 
 
-@pytest.mark.parametrize("linked", [True, False])
-async def test_a_diptych_that_was_not_replaced_on_the_canvas_is_refused_in_words(client, small_files, linked):
+def as_programs_write(graph):
+    for node in graph.values():
+        node.pop("_meta", None)
+    return graph
+
+
+@pytest.mark.parametrize("picture", ["linked", "a file", "a link in the widget's place"])
+async def test_a_posted_diptych_brings_its_picture(client, small_files, picture):
+    uploaded = await client.upload_image(small_picture(), "example.png", overwrite=True)
+    graph = as_programs_write(graphs.changed(official(), "LoadImage", image=uploaded.widget))
+    old = graph[graphs.find(graph, "DiptychCreate")]["inputs"]
+    if picture == "a file":
+        old["image"] = uploaded.widget
+        del old["image_input"]
+    elif picture == "a link in the widget's place":
+        old["image"] = old.pop("image_input")
+    graph = with_small_encoders(graphs.changed(graph, "KSampler", steps=1))
+    assert (await graphs.picture(client, await client.run(graph, timeout=120))).shape == (64, 512, 3)
+
+
+@pytest.mark.parametrize("missing", [("ICEFConditioning", "negative"), ("InContextEditInstruction", "clip")])
+async def test_what_a_posted_prompt_lacks_is_named(client, small_files, missing):
     await client.upload_image(small_picture(), "example.png", overwrite=True)
+    kind, name = missing
+    graph = as_programs_write(official())
+    del graph[graphs.find(graph, kind)]["inputs"][name]
+    with pytest.raises(PromptRejected, match=f"Required input is missing.*{name}"):
+        await client.queue(graph)
+
+
+async def test_a_posted_diptych_without_any_picture_is_refused_in_words(client, small_files):
     graph = official()
-    if not linked:
-        del graph[graphs.find(graph, "DiptychCreate")]["inputs"]["image_input"]
+    old = graph[graphs.find(graph, "DiptychCreate")]["inputs"]
+    old.pop("image_input"), old.pop("image", None)
     with pytest.raises(PromptRejected, match="Required input is missing.*image"):
         await client.queue(graph)
