@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ARCHIVE = """
-    __init__.py pyproject.toml LICENSE README.md README.zh.md CHANGELOG.md
+    __init__.py pyproject.toml LICENSE README.md README.zh.md CHANGELOG.md SECURITY.md
     nodes/**/*.py icedit_core/**/*.py
     demo/*.py demo/example.png demo/scenes/*.py
     demo/weights/*.safetensors demo/weights/*.json demo/loras/*.safetensors demo/loras/*.json
