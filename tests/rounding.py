@@ -4,7 +4,7 @@ Processors round differently: the recorded FLUX case lies 8.6e-6 (relative) from
 recorded it, 3.4e-7 on an AMD EPYC, and on either the other's figure is an error. So no bound may be what one processor
 happens to show. Which comparison takes which bound:
 
-- The same work twice on one machine: the same bits, `torch.equal`.
+- The same work twice on one machine: the same bits, `torch.equal`. Sums of a few numbers: assert_close's own bounds.
 - Float64 against an equation in float64: `EQUATION`.
 - Float32 against a recording or another order of the same sums: `FLOAT32`, or twice what the untouched base shows.
 - Routed layers in a coarse type: a token whose picks are within the type's rounding may have the next expert instead;
@@ -23,7 +23,10 @@ MOST_TIES = 0.1  # of a layer's tokens; with more, a comparison says little
 
 def error(got, expected):
     """Relative error in the 2-norm, summed in float64."""
+    assert got.shape == expected.shape, f"{tuple(got.shape)}, but {tuple(expected.shape)} is expected"
     got, expected = got.detach().double(), expected.detach().double()
+    if not expected.any():
+        return float("inf") if got.any() else 0.0
     return float((got - expected).norm() / expected.norm())
 
 

@@ -18,6 +18,8 @@ from icedit_core.adapters.names import shown
 from icedit_core.adapters.readers import read
 from icedit_core.adapters.weights import Adapter
 
+from ..rounding import near_ties
+
 steady = settings(derandomize=True, deadline=None, database=None)
 DIFFUSERS = [f"{block}.{part}" for block, parts in {
     "transformer_blocks.0": ("norm1.linear", "attn.to_q", "attn.to_out.0", "ff.net.2", "ff_context.net.0.proj"),
@@ -142,7 +144,8 @@ def test_what_is_read_runs_and_gives_the_sum_of_the_chosen_experts(made, top_k):
         expected = sum(gates[:, i, None] * one for i, one in enumerate(each))
         if routed.experts[0].up.dtype.itemsize > 1 or routed.experts[0].scale == 1:
             largest = max(float(one.abs().max()) for one in each)
-            torch.testing.assert_close(layer(x), expected, rtol=0.01, atol=0.01 * largest)
+            clear = ~near_ties(layer.logits(x), layer.top_k, torch.float32)  # two orders of the sums may pick apart
+            torch.testing.assert_close(layer(x)[clear], expected[clear], rtol=0.01, atol=0.01 * largest)
 
 
 strangers = st.one_of(

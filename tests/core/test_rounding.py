@@ -61,6 +61,16 @@ def test_equations_are_compared_in_float64_alone():
         rounding.assert_equation(x.float(), x.float())
 
 
+def test_zeros_are_zeros_and_shapes_are_not_broadcast():
+    zeros = torch.zeros(3, 4)
+    rounding.assert_rounded(zeros, zeros)
+    for wrong in (torch.full((3, 4), 1e-30), torch.full((3, 4), float("nan")), torch.zeros(4)):
+        with pytest.raises(AssertionError):
+            rounding.assert_rounded(wrong, zeros)
+    with pytest.raises(AssertionError, match="off by nan"):
+        rounding.assert_rounded(torch.full((4,), float("nan")), torch.ones(4))
+
+
 def layer(recorded, name, draw):
     """A recorded layer's router, and updates by its best and second experts: (logits, expected, other)."""
     logits = recorded[f"{name}.logits"].flatten(0, -2)

@@ -13,6 +13,7 @@ from diffusers import FluxFillPipeline
 from demo.model_files import WEIGHTS
 from icedit_core.training.base import Base, load_base
 
+from ..rounding import assert_rounded, error
 from .training_models import POOLED, WIDTH, write_flux_folder
 
 PROMPTS = ["make the circle red", " ", "a much longer instruction, with a second part and (brackets)" * 3]
@@ -29,20 +30,15 @@ def base(flux) -> Base:
     return load_base(str(flux[0]), torch.float32)
 
 
-def off(found: torch.Tensor, expected: torch.Tensor) -> float:
-    assert found.shape == expected.shape
-    return (found - expected).abs().max().item()
-
-
 def test_prompts_are_encoded_as_the_pipeline_does(flux, base: Base):
     states, pooled = base.encode_prompts(PROMPTS)
     with torch.no_grad():
         expected, expected_pooled, _ = flux[1].encode_prompt(PROMPTS, None, max_sequence_length=512)
     assert states.shape == (3, 512, WIDTH)
     assert pooled.shape == (3, POOLED)
-    assert off(states, expected) < 1e-6
-    assert off(pooled, expected_pooled) < 1e-6
-    assert off(states[:1], states[1:2]) > 0.1
+    assert_rounded(states, expected)
+    assert_rounded(pooled, expected_pooled)
+    assert error(states[:1], states[1:2]) > 0.1
 
 
 @torch.no_grad()
@@ -60,10 +56,10 @@ def test_latents_of_target_and_condition_are_the_published_trainings(flux, base:
     grey = diptych.clone()
     grey[..., 32:] = 0.5
     expected = pipe._unpack_latents(packed, 32, 64, pipe.vae_scale_factor)
-    assert off(base.encode_images(grey), expected) < 1e-5
+    assert_rounded(base.encode_images(grey), expected)
     assert packed_mask.shape == (2, 8, 256)
     drawn = (pipe.vae.encode(picture).latent_dist.sample() - 0.1159) * 0.3611
-    assert off(base.encode_images(diptych), drawn) < 1e-5
+    assert_rounded(base.encode_images(diptych), drawn)
 
 
 @torch.no_grad()
@@ -72,7 +68,7 @@ def test_decoding_is_the_pipelines(flux, base: Base):
     latents = torch.randn(1, 16, 4, 8, generator=torch.Generator().manual_seed(1))
     expected = pipe.image_processor.postprocess(pipe.vae.decode(latents / 0.3611 + 0.1159).sample, "pt")
     found = base.decode_latents(latents)
-    assert off(found, expected) < 1e-5
+    assert_rounded(found, expected)
     assert 0 <= found.min() <= found.max() <= 1
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ..rounding import FLOAT32
 from . import condition_case as conditions
 from . import flux_case as case
 from .condition_case import alike, conditioning, merged, sample
 
-EXACT = 1e-5
 NORMAL = ("transformer_blocks.0.attn.to_out.0", "single_transformer_blocks.1.proj_out")
 
 
@@ -33,7 +33,7 @@ def models(attach):
     return SimpleNamespace(plain=plain, ours=attach(plain, alike()), reference=case.load(merged(alike())))
 
 
-def same(models, run, limit=EXACT):
+def same(models, run, limit=FLOAT32):
     """`run` of ours is `run` of the reference, the adapter matters, and the plain model is left as it was."""
     before = run(models.plain)
     got, expected = run(models.ours), run(models.reference)
@@ -66,7 +66,7 @@ def test_two_strengths_of_one_model_by_turns(attach, models):
     half = attach(models.plain, alike(), 0.5)
     expected = {model: sample(model) for model in (models.plain, models.ours, half)}
     reference = sample(case.load(merged(alike(), 0.5)))
-    assert case.error(expected[half], reference) < EXACT
+    assert case.error(expected[half], reference) < FLOAT32
     for model in (half, models.ours, models.plain, models.ours, half):
         assert torch.equal(sample(model), expected[model])
 
@@ -114,7 +114,7 @@ def test_hook_lora(models):
 
     got = same(models, hooked)
     both = case.load(merged(normal_lora(), 0.7, merged(alike())))
-    assert case.error(got, sample(both)) < EXACT
+    assert case.error(got, sample(both)) < FLOAT32
 
 
 def hook_on(model, hooks, keyframes):
@@ -147,7 +147,7 @@ def test_stock_bypass_loader(attach, models, ours_first):
     both = bypass(attach(models.plain, alike())) if ours_first else attach(bypass(models.plain), alike())
     untouched = sample(models.plain)
     expected = sample(case.load(merged(normal_lora(), 0.7, merged(alike()))))
-    assert case.error(sample(both), expected) < EXACT
+    assert case.error(sample(both), expected) < FLOAT32
     assert torch.equal(sample(models.plain), untouched)
 
 

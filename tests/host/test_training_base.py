@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ..rounding import assert_rounded
 from . import graphs
 
 PROMPTS = [
@@ -39,11 +40,6 @@ def diptychs() -> torch.Tensor:
     return pictures
 
 
-def off(found: torch.Tensor, expected: torch.Tensor) -> float:
-    assert found.shape == expected.shape
-    return (found - expected).abs().max().item()
-
-
 @torch.no_grad()
 def test_text(host, base):
     import nodes
@@ -51,8 +47,8 @@ def test_text(host, base):
     states, pooled = base.encode_prompts(PROMPTS)
     for i, prompt in enumerate(PROMPTS):
         expected, extra = nodes.CLIPTextEncode().encode(host[1], prompt)[0][0]
-        assert off(states[i : i + 1], expected) < 1e-5
-        assert off(pooled[i : i + 1], extra["pooled_output"]) < 1e-5
+        assert_rounded(states[i : i + 1], expected)
+        assert_rounded(pooled[i : i + 1], extra["pooled_output"])
 
 
 @torch.no_grad()
@@ -61,8 +57,8 @@ def test_latents_and_pictures(host, base, diptychs):
 
     outside = host[2].encode(diptychs.permute(0, 2, 3, 1).contiguous())
     latents = base.encode_images(diptychs)
-    assert off(latents, comfy.latent_formats.Flux().process_in(outside)) < 1e-5
-    assert off(base.decode_latents(latents), host[2].decode(outside).permute(0, 3, 1, 2)) < 1e-5
+    assert_rounded(latents, comfy.latent_formats.Flux().process_in(outside))
+    assert_rounded(base.decode_latents(latents), host[2].decode(outside).permute(0, 3, 1, 2))
 
 
 @torch.no_grad()
@@ -94,7 +90,7 @@ def test_velocity(host, base, diptychs):
         return_dict=False,
     )[0]
     expected = FluxFillPipeline._pack_latents((noisy - denoised) / t[:, None, None, None], b, c, h, w)
-    assert off(found, expected) < 1e-4
+    assert_rounded(found, expected)
 
 
 @torch.no_grad()
