@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demo import scenes
 from icedit_core.training.objective import edit_weights
 
+from . import plain_scenes as scenes
 from .autoencoder import TinyAutoencoder, diptychs, to_tensor
 
 CAPACITY = 8192

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
-from demo.scenes.words import vocabulary
 from icedit_core.prompt import IC_TEMPLATE
 
 from .editor import TEXT_WIDTH
+from .plain_scenes.words import MARKS, vocabulary
 
 LENGTH = 52  # tokens; the host pads to this through its t5xxl_min_length option
 VOCABULARY = 32128
@@ -56,6 +56,7 @@ class Tokenizer:
     def __init__(self):
         self.t5 = T5TokenizerFast.from_pretrained(tokenizer_path())
         words = IC_TEMPLATE.format(instruction="").split() + vocabulary()
+        words += [word + mark for word in words for mark in MARKS]
         known = {i for ids in self.t5(words)["input_ids"] for i in ids}
         self.ids = sorted(known | {0, 1})  # 0 pads, 1 ends
         self._rows = {token: row for row, token in enumerate(self.ids)}

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo import scenes
 from demo.model_files import WEIGHTS
 from icedit_core.training import config, loop
 from icedit_core.training.base import load_base
 from icedit_core.training.data.rows import Row
 
+from . import plain_scenes as scenes
 from . import text
 from .pool import BOOST, EDIT_WEIGHT
 

@@ -1,8 +1,9 @@
 """Train the demo's autoencoder on diptychs of synthetic scenes.
 
-    python -m workshop.train_autoencoder --state DIR [--minutes 37]
+    python -m workshop.train_autoencoder --state DIR [--minutes 37] [--begin demo/weights]
 
-Saves DIR/autoencoder.pt every two minutes and goes on from it.
+Saves DIR/autoencoder.pt every two minutes and goes on from it. With --begin the first step starts from exported
+weights, at lower rates.
 """
 
 import argparse
@@ -15,14 +16,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from demo import scenes
-
+from . import plain_scenes as scenes
 from .autoencoder import TinyAutoencoder, diptychs
+from .begin import load_autoencoder
 from .muon import Muon, set_lr
 
 log = logging.getLogger("train_autoencoder")
 BATCH = 6  # diptychs
 MUON_LR, ADAM_LR = 3e-3, 1.5e-3
+BEGIN_SHARE = 0.4  # of the rates, for weights that learned before
 LATENT_NOISE = 0.12
 
 
@@ -68,25 +70,28 @@ def ceiling(model: TinyAutoencoder, count: int = 96) -> dict:
     return {"psnr": round(psnr, 2), "outside": round(float(np.mean([v.outside for v in verdicts])), 4), **by_task}
 
 
-def make_optimisers(model: TinyAutoencoder):
+def make_optimisers(model: TinyAutoencoder, share: float = 1.0):
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.ndim == 4 and p.shape[0] == 64 and p.shape[1] == 64]
     chosen = {id(p) for p in matrices}
     others = [p for p in trained if id(p) not in chosen]
-    return [Muon(matrices, lr=MUON_LR), torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0)]
+    return [
+        Muon(matrices, lr=share * MUON_LR),
+        torch.optim.AdamW(others, lr=share * ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
 
 
 def rate(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 50) * min(1.0, 1.6 * (1 - progress) + 0.01)
 
 
-def start_from(state: Path) -> tuple[TinyAutoencoder, list, dict, Path]:
+def start_from(state: Path, begin: Path | None = None) -> tuple[TinyAutoencoder, list, dict, Path]:
     """Model, optimisers, progress and checkpoint; as saved when a checkpoint exists."""
     torch.manual_seed(0)
-    model = TinyAutoencoder().to(memory_format=torch.channels_last)
+    model = load_autoencoder(begin) if begin else TinyAutoencoder().to(memory_format=torch.channels_last)
     progress = {"minutes": 0.0, "step": 0, "curve": []}
     path = state / "autoencoder.pt"
-    optimisers = make_optimisers(model)
+    optimisers = make_optimisers(model, BEGIN_SHARE if begin else 1.0)
     if path.exists():
         saved = torch.load(path, weights_only=True)
         model.load_state_dict(saved["model"])
@@ -96,10 +101,10 @@ def start_from(state: Path) -> tuple[TinyAutoencoder, list, dict, Path]:
     return model, optimisers, progress, path
 
 
-def train(state: Path, minutes: float) -> None:
-    model, optimisers, progress, path = start_from(state)
+def train(state: Path, minutes: float, begin: Path | None = None) -> None:
+    model, optimisers, progress, path = start_from(state, begin)
     done, step, curve = progress["minutes"], progress["step"], progress["curve"]
-    start, last = time.monotonic() - 60 * done, done
+    start, last = time.process_time() - 60 * done, done
     while done < minutes:
         set_lr(optimisers, rate(done / minutes, step))
         loss = loss_of(model, batch(step))
@@ -109,7 +114,7 @@ def train(state: Path, minutes: float) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
-        step, done = step + 1, (time.monotonic() - start) / 60
+        step, done = step + 1, (time.process_time() - start) / 60
         if step % 50 == 0:
             log.info("%5.1f min step %d loss %.4f", done, step, loss.item())
         if done - last >= 2 or done >= minutes:
@@ -125,10 +130,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=37)
+    parser.add_argument("--begin", type=Path, help="a folder of exported weights to start from")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.state.mkdir(parents=True, exist_ok=True)
-    train(args.state, args.minutes)
+    train(args.state, args.minutes, args.begin)
 
 
 if __name__ == "__main__":

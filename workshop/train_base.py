@@ -1,8 +1,9 @@
 """Train the demo's base model and its T5 on captioned scenes and captioned pairs; no instruction is shown to it.
 
-    COMFYUI_PATH=... python -m workshop.train_base --state DIR [--minutes 60]
+    COMFYUI_PATH=... python -m workshop.train_base --state DIR [--minutes 60] [--begin demo/weights]
 
 Needs DIR/autoencoder.pt of train_autoencoder.py. Saves DIR/base.pt every few minutes and goes on from it.
+With --begin the first step starts from exported weights, at lower rates.
 Like FLUX.1 Fill it paints a masked part of a picture by a caption, and knows captions of two pictures side by side.
 """
 
@@ -16,18 +17,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from demo import scenes
-from demo.scenes import captions
-
 from . import editor, text
+from . import plain_scenes as scenes
 from .autoencoder import TinyAutoencoder
+from .begin import load_base
 from .muon import Muon, set_lr
+from .plain_scenes import captions
 from .pool import Pool, encode_pairs
 
 log = logging.getLogger("train_base")
 BATCH, REFRESH = 48, 2
 MUON_LR, ADAM_LR = 1.5e-3, 1e-3
 EMA = 0.998
+BEGIN_SHARE = 0.6  # of the rates, for weights that learned before
 SAVE_MINUTES, EVALUATION_STEPS = 5, 10
 # What a step shows, in turn: the in-context prompt's end alone (T5 read all of it), all of it, other captions of
 # pairs, captions of single pictures.
@@ -37,15 +39,16 @@ FORMS = ("short", "pair", "short", "single", "short", "whole", "short", "pair")
 class Trainer:
     """Model, text encoder, their averages, optimisers and the pool."""
 
-    def __init__(self, state: Path):
+    def __init__(self, state: Path, begin: Path | None = None):
         torch.manual_seed(0)
         self.path = state / "base.pt"
-        self.autoencoder = TinyAutoencoder().to(memory_format=torch.channels_last)
-        self.autoencoder.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
+        self.autoencoder = trained_autoencoder(state)
         self.tokenizer = text.Tokenizer()
         self.live = torch.nn.ModuleDict({"flux": editor.build(), "t5": text.build(len(self.tokenizer.ids))})
+        if begin:
+            load_base(self.live, self.tokenizer.ids, begin)
         self.average = copy.deepcopy(self.live).requires_grad_(False)
-        self.optimisers = make_optimisers(self.live)
+        self.optimisers = make_optimisers(self.live, BEGIN_SHARE if begin else 1.0)
         self.minutes, self.step, self.curve, drawn = 0.0, 0, [], 0
         if self.path.exists():
             drawn = self._load(torch.load(self.path, weights_only=True))
@@ -150,14 +153,23 @@ class Trainer:
         return [e.check(i) for e, i in zip(examples, image.permute(0, 2, 3, 1).numpy(), strict=True)]
 
 
-def make_optimisers(live: torch.nn.ModuleDict) -> list[torch.optim.Optimizer]:
-    """Muon on the blocks' attention and MLP matrices, AdamW on everything else that learns."""
+def trained_autoencoder(state: Path) -> TinyAutoencoder:
+    model = TinyAutoencoder().to(memory_format=torch.channels_last)
+    model.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
+    return model
+
+
+def make_optimisers(live: torch.nn.ModuleDict, share: float = 1.0) -> list[torch.optim.Optimizer]:
+    """Muon on the blocks' attention and MLP matrices, AdamW on everything else; `share` of the usual rates."""
     matrices, others = [], []
     for name, p in live.named_parameters():
         in_block = "transformer_blocks" in name and p.ndim == 2 and "norm" not in name
         if p.requires_grad:
             (matrices if in_block else others).append(p)
-    return [Muon(matrices, lr=MUON_LR), torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0)]
+    return [
+        Muon(matrices, lr=share * MUON_LR),
+        torch.optim.AdamW(others, lr=share * ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
 
 
 def rate(progress: float, step: int) -> float:
@@ -165,13 +177,14 @@ def rate(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 100) * min(1.0, 2 * (1 - progress) + 0.01)
 
 
-def train(state: Path, minutes: float) -> None:
-    trainer = Trainer(state)
-    start, last = time.monotonic() - 60 * trainer.minutes, trainer.minutes
+def train(state: Path, minutes: float, begin: Path | None = None) -> None:
+    state.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(state, begin)
+    start, last = time.process_time() - 60 * trainer.minutes, trainer.minutes
     losses: list[float] = []
     while trainer.minutes < minutes:
         losses.append(trainer.train_step(rate(trainer.minutes / minutes, trainer.step)))
-        trainer.minutes = (time.monotonic() - start) / 60
+        trainer.minutes = (time.process_time() - start) / 60
         if trainer.step % 100 == 0:
             log.info("%5.1f min step %d loss %.4f", trainer.minutes, trainer.step, np.mean(losses[-100:]))
         if trainer.minutes - last >= SAVE_MINUTES or trainer.minutes >= minutes:
@@ -190,9 +203,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--begin", type=Path, help="a folder of exported weights to start from")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(args.state, args.minutes)
+    train(args.state, args.minutes, args.begin)
 
 
 if __name__ == "__main__":

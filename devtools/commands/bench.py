@@ -7,10 +7,13 @@ import runpy
 import sys
 from pathlib import Path
 
+from workshop.measuring import measuring
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
     "ablation": "workshop.ablation",  # what each part of the method is worth on the demo model
     "demo": "workshop.evaluate",  # how well the demo model carries out instructions
+    "plain-words": "devtools.bench.plain_words",  # plain sentences on drawings made without a look at the demo
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
     "help-pictures": "devtools.help_pictures",  # makes the pictures of the help pages anew
     "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
@@ -31,10 +34,11 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     target = BENCHMARKS[options.name]
     sys.argv = [target, *options.arguments]
-    if target.endswith(".py"):
-        # As `python SCRIPT` would: its own folder is on the path and not the pack's root.
-        sys.path[0] = str((ROOT / target).parent)
-        runpy.run_path(str(ROOT / target), run_name="__main__")
-    else:
-        runpy.run_module(target, run_name="__main__", alter_sys=True)
+    with measuring():  # a training in the background waits
+        if target.endswith(".py"):
+            # As `python SCRIPT` would: its own folder is on the path and not the pack's root.
+            sys.path[0] = str((ROOT / target).parent)
+            runpy.run_path(str(ROOT / target), run_name="__main__")
+        else:
+            runpy.run_module(target, run_name="__main__", alter_sys=True)
     return 0

@@ -1,0 +1,204 @@
+"""The scenes that the next weights are trained on, in plain words; the checker is that of `demo/scenes`."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """`workshop/plain_scenes`."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        yield importlib.import_module("workshop.plain_scenes")
+    finally:
+        sys.path.remove(str(ROOT))
+
+
+def scenes_edits():
+    return importlib.import_module("workshop.plain_scenes.edits")
+
+
+def some_scene(seed):
+    """The first scene of a seed that is clear."""
+    rng = np.random.default_rng(seed)
+    while True:
+        try:
+            return scenes_edits().draw_scene(rng)
+        except scenes_edits().Rejected:
+            continue
+
+
+@pytest.fixture(scope="module")
+def examples(scenes):
+    return scenes.unseen(180)
+
+
+def test_the_checker_passes_every_target(examples):
+    assert all(e.check(e.target).success for e in examples)
+
+
+def test_the_checker_passes_no_source(examples):
+    assert not any(e.check(e.source).success for e in examples)
+
+
+def test_the_checker_passes_under_5_percent_of_other_scenes_targets(examples):
+    passed = [e.check(o.target).success for e, o in zip(examples, examples[7:] + examples[:7], strict=True)]
+    assert np.mean(passed) < 0.05
+
+
+def test_the_checker_passes_under_5_percent_of_other_edits_of_the_same_scene(scenes):
+    passed = []
+    for seed in range(scenes.UNSEEN, scenes.UNSEEN + 24):
+        scene, edits = some_scene(seed), []
+        for turn, task in enumerate(scenes.TASKS * 2):
+            try:
+                edits.append(scenes_edits().draw_edit(np.random.default_rng(turn), scene, task))
+            except scenes_edits().Rejected:
+                continue
+        done = [(edit.source(64), edit.target(64)) for edit in edits]
+        for i, (source, target) in enumerate(done):
+            for j, (_, other_target) in enumerate(done):
+                if i != j and not np.array_equal(target, other_target):
+                    passed.append(scenes.judge(source, target, other_target).success)
+    assert len(passed) > 700
+    assert np.mean(passed) < 0.05
+
+
+def test_a_blurred_or_shifted_target_keeps_its_error_outside_in_the_verdict(scenes):
+    example = scenes.make(scenes.UNSEEN, task="remove")
+    worse = example.target + np.where(scenes.changed_pixels(example.source, example.target), 0, 0.05)[..., None]
+    verdict = example.check(worse.astype(np.float32))
+    assert verdict.outside == pytest.approx(0.05, abs=1e-4)
+    assert verdict.inside == pytest.approx(0.0, abs=1e-6)
+    assert not verdict.success
+
+
+def test_a_seed_is_one_scene(scenes):
+    first, again, other = scenes.make(5), scenes.make(5), scenes.make(6)
+    assert np.array_equal(first.target, again.target)
+    assert first.instruction == again.instruction
+    assert not np.array_equal(first.source, other.source)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_larger_panel_shows_the_same_scene(scenes, k):
+    side = scenes.PANEL
+    for seed in range(scenes.UNSEEN, scenes.UNSEEN + 24):
+        small, large = scenes.make(seed), scenes.make(seed, k * side)
+        shrunk = large.target.reshape(side, k, side, k, 3).mean(axis=(1, 3))
+        assert large.instruction == small.instruction
+        assert np.abs(shrunk - small.target).mean() < 0.005
+        assert small.check(shrunk).success
+
+
+def test_families_are_balanced_and_words_are_known(scenes, examples):
+    counts = {task: sum(e.task == task for e in examples) for task in scenes.TASKS}
+    assert set(counts.values()) == {30}
+    known = set(scenes.vocabulary())
+    assert {word.strip(",.?") for e in examples for word in e.instruction.split()} <= known
+
+
+def test_pictures_are_rgb_in_range_and_instructions_are_distinct(scenes, examples):
+    for e in examples:
+        for image in (e.source, e.target):
+            assert image.shape == (scenes.PANEL, scenes.PANEL, 3)
+            assert image.dtype == np.float32
+            assert 0 <= image.min() <= image.max() <= 1
+        assert e.caption
+    assert len({e.instruction for e in examples}) > 120
+
+
+def test_an_instruction_names_one_shape_only(scenes):
+    for seed in range(300):
+        names = [s.colour for s in some_scene(seed).shapes]
+        assert len(set(names)) == len(names)
+
+
+def test_splits_are_thirds_and_keep_what_they_promise(scenes, examples):
+    wordings = importlib.import_module("workshop.plain_scenes.wordings")
+    for split in scenes.SPLITS:
+        members = [e for e in examples if e.split == split]
+        assert abs(len(members) - 60) <= 4
+        assert {e.task for e in members} == set(scenes.TASKS)
+        assert all(e.edit.is_held_out == (split == "combination") for e in members)
+        for e in members:
+            known = wordings.STYLES[e.edit.style] if e.edit.style else wordings.WORDS[e.task]
+            assert (e.wording in known) == (split != "wording")
+
+
+def test_training_never_draws_a_held_out_combination_and_every_colour_and_shape_is_still_seen(scenes):
+    drawn = [scenes.make(seed, 16).edit for seed in range(2500)]
+    assert not any(edit.is_held_out for edit in drawn)
+    held_out = importlib.import_module("workshop.plain_scenes.held_out")
+    kept = {(s.colour, s.kind) for edit in drawn if edit.task == "recolour" for s in (edit.old, edit.new)}
+    draw = importlib.import_module("workshop.plain_scenes.draw")
+    everything = {(c, k) for c in draw.SHAPE_COLOURS for k in draw.SHAPES}
+    assert kept == everything - held_out.COMBINATIONS["recolour"]
+
+
+def test_a_held_out_wording_has_no_word_of_its_own_and_is_no_wording_of_training(scenes):
+    wordings = importlib.import_module("workshop.plain_scenes.wordings")
+    known = set(scenes.vocabulary())
+    trained = {w for ways in (wordings.WORDS, wordings.STYLES) for group in ways.values() for w in group}
+    for ways in (wordings.HELD_OUT_WORDS, wordings.HELD_OUT_STYLES):
+        for group in ways.values():
+            for wording in group:
+                assert wording not in trained
+                assert {w.strip(",.") for w in wording.split() if "{" not in w} <= known, wording
+
+
+@pytest.mark.parametrize("sort", ["it", "kind", "place", "shape"])
+def test_a_short_name_fits_one_shape_only(scenes, sort):
+    refer = importlib.import_module("workshop.plain_scenes.refer")
+    seen = 0
+    for seed in range(400):
+        scene = some_scene(seed)
+        for shape in scene.shapes:
+            phrase = refer.references(scene, shape).get(sort)
+            others = [refer.references(scene, s).get(sort) for s in scene.shapes if s is not shape]
+            seen += phrase is not None
+            assert phrase is None or phrase not in others
+            if sort == "kind" and phrase:
+                assert [s.kind for s in scene.shapes].count(shape.kind) == 1
+            if sort == "it" and phrase:
+                assert len(scene.shapes) == 1
+    assert seen > 60
+
+
+def test_things_are_also_black_white_grey_and_brown_and_the_words_are_plain(scenes):
+    drawn = [scenes.make(seed, 16) for seed in range(1500)]
+    colours = {s.colour for e in drawn for s in e.edit.before.shapes}
+    assert {"black", "white", "grey", "brown"} <= colours
+    assert {e.edit.new.colour for e in drawn if e.task == "recolour"} >= {"black", "white", "grey", "brown"}
+    asked = " ".join(e.instruction for e in drawn)
+    for word in ("colour ", "color ", " it ", "its color ", "Please ", "please", "ould you", "gray", "grey", "middle"):
+        assert word in asked, word
+    assert any(e.instruction[0].isupper() and e.instruction[-1] == "." for e in drawn)
+    assert not any("{" in e.instruction or "the color of it" in e.instruction for e in drawn)
+
+
+def test_shapes_keep_their_distance_and_stand_out(scenes):
+    draw = importlib.import_module("workshop.plain_scenes.draw")
+    for seed in range(600):
+        for scene in (scenes.make(seed, 16).edit.before, scenes.make(seed, 16).edit.after):
+            for i, shape in enumerate(scene.shapes):
+                assert draw.contrast_is_enough(shape.paint, scene.background)
+                assert all(shape.is_clear_of(other) for other in scene.shapes[:i])
+
+
+def test_captions_describe_and_never_ask(scenes):
+    captions = importlib.import_module("workshop.plain_scenes.captions")
+    asked = {"make", "change", "turn", "paint", "recolor", "remove", "delete", "erase", "add", "put", "draw", "place"}
+    asked |= {"replace", "swap", "exchange", "convert", "invert", "give", "set", "take", "get", "should"}
+    rng = np.random.default_rng(0)
+    for seed in range(600):
+        edit = scenes.make(seed, 16).edit
+        for text in (captions.difference(edit, rng), captions.pair(edit, rng), edit.caption()):
+            assert not asked & {word.strip(",.").lower() for word in text.split()}, text
+            assert "{" not in text

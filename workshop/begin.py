@@ -1,0 +1,31 @@
+"""Exported weights as the start of a further training."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from .autoencoder import TinyAutoencoder
+
+
+def load_autoencoder(weights: Path) -> TinyAutoencoder:
+    """The exported autoencoder; blocks that training leaves out are zero in the file and are not read."""
+    model = TinyAutoencoder()
+    state = {k: v.float() for k, v in load_file(weights / "icedit_demo_vae.safetensors").items()}
+    model.load_state_dict({key: state[key] for key in model.state_dict()})
+    return model.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def load_base(live: nn.ModuleDict, ids: list[int], weights: Path) -> None:
+    """Fill {"flux", "t5"} from the exported files. A word that the file does not know keeps its random row."""
+    flux = load_file(weights / "icedit_demo_fill.safetensors")
+    live["flux"].load_state_dict({k: v.float() for k, v in flux.items()})
+    state = {k: v.float() for k, v in load_file(weights / "icedit_demo_t5.safetensors").items()}
+    rows = state.pop("shared.weight")[ids]
+    known = rows.abs().sum(dim=1) > 0
+    fresh = torch.randn(rows.shape, generator=torch.Generator().manual_seed(0)) * rows[known].std()
+    table = torch.where(known[:, None], rows, fresh)
+    encoder = {**state, "shared.weight": table, "encoder.embed_tokens.weight": table}
+    live["t5"].load_state_dict(encoder)
