@@ -8,6 +8,7 @@ where HTML is made.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 LINE_LENGTH = 200
 TEXT_LENGTH = 2000
@@ -35,6 +36,13 @@ def text(value: object, most: int = TEXT_LENGTH) -> str:
 def indented(value: object, most: int = TEXT_LENGTH) -> str:
     """As `text`, with every line after the first indented, so that none looks like a line of ours."""
     return text(value, most).replace("\n", "\n    ")
+
+
+def listed(values: Iterable[object], most: int) -> str:
+    """As many values as that, each as by `line`, with commas between; "nothing" if there are none."""
+    known = list(values)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(line(value) for value in known[:most]) + more or "nothing"
 
 
 def is_plain(value: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from .. import foreign
+
 Graph = dict[str, dict[str, Any]]
 Place = tuple[str, str]
 """An input of a node: node id, input name."""
@@ -43,21 +45,28 @@ def fill_in(
 def named(graph: Graph, node_id: str) -> str:
     """A node in words: its id, its type, and its title if it has one of its own."""
     node = graph[node_id]
-    title = title_of(node)
-    return f"{node_id} ({node['class_type']}{f', {title!r}' if title and title != node['class_type'] else ''})"
+    title, kind = foreign.line(title_of(node), 60), foreign.line(node["class_type"], 60)
+    shown = f", '{title}'" if title_of(node) and title != kind else ""
+    return f"{foreign.line(node_id, 60)} ({kind}{shown})"
 
 
 def title_of(node: dict[str, Any]) -> str:
     """The node's title as exported from the canvas, "" if there is none."""
-    return str((node.get("_meta") or {}).get("title") or "")
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    return title if isinstance(title, str) else ""
 
 
 def links(graph: Graph) -> Iterator[tuple[Place, list[Any]]]:
     """Every input that another node feeds, with its link [node id, slot]."""
     for node_id, node in graph.items():
         for name, value in node["inputs"].items():
-            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in graph:
+            if _is_link(value) and value[0] in graph:
                 yield (node_id, name), value
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, list) and [type(part) for part in value] == [str, int]
 
 
 def _set_instruction(graph: Graph, words: str, settled: Collection[Place]) -> None:

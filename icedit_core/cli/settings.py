@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .. import foreign
+from ..client.errors import as_list, as_object
 from .fill import Graph, Place, named, title_of
 
+MOST_LISTED = 100  # nodes or inputs that an error names
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "INT": (int, "a whole number"),
@@ -43,7 +46,8 @@ def apply(graph: Graph, schemas: Mapping[str, Mapping[str, Any]], target: str, v
     declared = inputs(schemas.get(graph[node_id]["class_type"], {}))
     if name not in declared:
         raise ValueError(
-            f"--set {target}: node {named(graph, node_id)} has no input {name!r}; it has {', '.join(declared)}."
+            f"--set {target}: node {named(graph, node_id)} has no input {name!r}; it has "
+            f"{foreign.listed(declared, MOST_LISTED)}."
         )
     graph[node_id]["inputs"][name] = _value(target, value, declared[name])
     return node_id, name
@@ -60,31 +64,41 @@ def _node(graph: Graph, target: str) -> tuple[str, str]:
             else [i for i, node in graph.items() if name in (title_of(node), node["class_type"])]
         )
         if len(found) > 1:
-            meant = ", ".join(named(graph, node_id) for node_id in found)
+            meant = ", ".join(named(graph, node_id) for node_id in found[:MOST_LISTED])
             raise ValueError(f"--set {target}: {name!r} could be any of {meant}. Name it by its id.")
         if found:
             return found[0], rest
-    known = ", ".join(named(graph, node_id) for node_id in graph)
+    known = ", ".join(named(graph, node_id) for node_id in list(graph)[:MOST_LISTED])
     raise ValueError(f"--set {target}: no node has such an id, title or type. The workflow's nodes are {known}.")
 
 
 def inputs(schema: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Input name -> its description, [type, options]."""
-    groups = schema.get("input") or {}
-    return {name: spec for part in ("required", "optional") for name, spec in (groups.get(part) or {}).items()}
+    groups = as_object(schema.get("input"))
+    described = [item for part in ("required", "optional") for item in as_object(groups.get(part)).items()]
+    return {name: spec for name, spec in described if isinstance(spec, list) and spec}
+
+
+def choices(spec: list[Any]) -> list[Any]:
+    """What an input's description offers to choose from."""
+    if isinstance(spec[0], list):
+        offered = spec[0]
+    else:
+        offered = as_list(as_object(spec[1] if len(spec) > 1 else None).get("options"))
+    return [choice for choice in offered if isinstance(choice, (str, int, float))]
 
 
 def _value(target: str, text: str, spec: list[Any]) -> Any:
     """The text as a value of the declared type; whether the number is in range is for the server to say."""
-    kind, options = spec[0], spec[1] if len(spec) > 1 else {}
+    kind = spec[0]
     if isinstance(kind, list) or kind == "COMBO":  # numbers can be among the choices
-        choices = kind if isinstance(kind, list) else options.get("options") or []
-        return next((choice for choice in choices if str(choice) == text), text)
+        return next((choice for choice in choices(spec) if str(choice) == text), text)
     if kind == "STRING":
         return text
-    if kind not in READERS:
+    if not isinstance(kind, str) or kind not in READERS:
         raise ValueError(
-            f"--set {target}: this input is a {kind} from another node, but --set gives plain values only."
+            f"--set {target}: this input is a {foreign.line(kind, 60)} from another node, but --set gives plain values "
+            "only."
         )
     read, needed = READERS[kind]
     try:

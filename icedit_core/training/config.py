@@ -134,7 +134,7 @@ def load(path: Path | str) -> Config:
     """
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # a byte-order mark is no TOML
     except OSError as problem:
         raise ValueError(f"{path}: cannot be read ({problem.strerror}), but a TOML file is needed.") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:

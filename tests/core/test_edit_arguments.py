@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from icedit_core.cli import edit, main, settings, workflow
-from icedit_core.client import ComfyClient, ImageRef, PromptRejected
+from icedit_core.cli import address, main, settings, workflow
+from icedit_core.client import ComfyClient, PromptRejected
 
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 SAMPLER = {
@@ -110,16 +110,41 @@ class TestArguments:
     def test_a_picture_is_not_replaced_unasked(self, run):
         assert "there.png is there already" in run("in.png", "words", "-o", "there.png")
 
-    def test_only_png_is_promised(self, run):
-        assert "ComfyUI writes PNG" in run("in.png", "words", "-o", "out.jpg")
-
     def test_a_folder_that_cannot_be(self, run):
         assert "cannot be made a folder" in run("in.png", "words", "-o", "there.png/out.png")
 
-    @pytest.mark.parametrize("url", ["127.0.0.1:8188", "ftp://host", "http://", "http://me:secret@host:1"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "nowhere",
+            "ftp://host",
+            "http://",
+            "http://me:secret@host:1",
+            "http://h?x",
+            "http://[",
+            "http://h/\x1b",
+            "h:x",
+        ],
+    )
     def test_an_address_that_is_none_is_refused_and_a_password_not_repeated(self, run, url):
         words = run("in.png", "words", "-o", "out.png", "--server", url)
         assert "--server got" in words and "secret" not in words
+
+    @pytest.mark.parametrize(
+        ("typed", "read"),
+        [
+            ("127.0.0.1:8188", "http://127.0.0.1:8188"),
+            ("my-pc.local:80/", "http://my-pc.local:80"),
+            ("[::1]:8188", "http://[::1]:8188"),
+            ("https://host/comfy/", "https://host/comfy"),
+        ],
+    )
+    def test_an_address_is_understood_without_a_scheme(self, typed, read):
+        assert address.read(typed) == read
+
+    @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+    def test_a_time_that_is_none(self, run, seconds):
+        assert "--timeout got" in run("in.png", "words", "--timeout", seconds)
 
     def test_the_server_comes_from_the_environment(self, run, monkeypatch):
         monkeypatch.setenv("ICEDIT_SERVER", "nowhere")
@@ -144,28 +169,19 @@ class TestWorkflowFiles:
         with pytest.raises(ValueError, match="^mine: not"):
             workflow.parse(text, "mine")
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+    def test_byte_order_marks_and_a_wrapping_prompt(self, tmp_path, encoding):
+        graph = shipped("icedit_demo")
+        file = tmp_path / "mine.json"
+        for value in (graph, {"prompt": graph, "client_id": "me"}):
+            file.write_bytes(json.dumps(value).encode(encoding))
+            assert workflow.read(file) == graph
+        node = {"prompt": {"class_type": "A", "inputs": {}}}  # a node may be called so
+        assert workflow.parse(json.dumps(node), "mine") == node
+
     @pytest.mark.parametrize("name", ["a.json", "folder/a", "./a"])
     def test_what_is_a_file(self, name):
         assert workflow.is_file(name) and not workflow.is_file("icedit_demo")
-
-
-class TestPictures:
-    REFS = [ImageRef("a_1_.png"), ImageRef("a_2_.png")]
-
-    def names(self, out: Path, refs: list[ImageRef], overwrite: bool = False) -> list[str]:
-        return [target.relative_to(out.parent).as_posix() for target in edit._targets(out, refs, overwrite)]
-
-    def test_names(self, tmp_path):
-        assert self.names(tmp_path / "o.png", self.REFS[:1]) == ["o.png"]
-        assert self.names(tmp_path / "o.png", self.REFS) == ["o_1.png", "o_2.png"]
-        assert self.names(tmp_path / "o", self.REFS) == ["o/a_1_.png", "o/a_2_.png"]
-        assert self.names(tmp_path / "o", self.REFS[:1] * 2) == ["o/a_1_.png", "o/a_1__2.png"]
-        assert self.names(tmp_path / "o.png", [ImageRef("a.webp")]) == ["o.webp"]
-
-    def test_taken_names_are_passed_over_unless_they_may_be_replaced(self, tmp_path):
-        (tmp_path / "o_1.png").touch()
-        assert self.names(tmp_path / "o.png", self.REFS) == ["o_2.png", "o_3.png"]
-        assert self.names(tmp_path / "o.png", self.REFS, overwrite=True) == ["o_1.png", "o_2.png"]
 
 
 def test_a_refusal_shows_what_the_server_offers_once_and_the_rest_in_its_own_words():
@@ -225,5 +241,8 @@ def test_help_names_every_argument(capsys):
     with pytest.raises(SystemExit, match="0"):
         main.main(["edit", "--help"])
     text = capsys.readouterr().out
-    assert all(word in text for word in ("IMAGE", "INSTRUCTION", "-o", "--server", "--workflow", "--seed", "--set"))
+    assert all(
+        word in text
+        for word in ("IMAGE", "INSTRUCTION", "-o", "--server", "--workflow", "--seed", "--set", "--timeout")
+    )
     assert "130 interrupted" in text

@@ -80,6 +80,14 @@ def test_paths_start_at_the_file(tmp_path):
         load(tmp_path / "none.toml")
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text(
+        '[model]\nbase = "b"\n[data]\npath = "d"\n[train]\nsteps = 3\n[output]\nfolder = "/o"\n', encoding="utf-8-sig"
+    )
+    assert load(file).train.steps == 3
+
+
 def test_identity_holds_what_the_weights_depend_on():
     def name(values: dict, processes: int = 1) -> dict:
         return identity(parse(values), processes)
