@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .pixels import check_range
+from .pixels import SHOWS, check_range, covered
 
-INVISIBLE = 1 / 255  # below it a value does not show in 8 bits: a segmenter's background, not a region
-FAINT, NEARLY_ALL = 0.1, 0.9  # a mask that covers this share while most of it is this faint is hardly what was meant
+FAINT = 0.1  # below it the edit hardly shows
+NEARLY_ALL = 0.9  # of the image
 
 
 def check_mask(who: str, image: Tensor, mask: Tensor | None, fit: str) -> tuple[Tensor | None, list[str]]:
@@ -18,7 +18,8 @@ def check_mask(who: str, image: Tensor, mask: Tensor | None, fit: str) -> tuple[
         mask: (B or 1, H, W) or (H, W) in [0, 1], or None.
         fit: `around_mask` needs a region in every image; the others take an empty mask for no mask.
     Returns:
-        The mask as (B, H, W), 0 where it was below 1/255, None where it allows everything, and notes for the user.
+        The mask as (B, H, W) with values that cannot show set to 0, None where it allows everything, and notes for
+        the user.
     Raises:
         ValueError: another size or count than the images', values outside [0, 1], nothing to crop to.
     """
@@ -34,28 +35,20 @@ def check_mask(who: str, image: Tensor, mask: Tensor | None, fit: str) -> tuple[
     if mask.dim() != 3 or 0 in mask.shape:
         raise ValueError(f"{who}: mask is {tuple(mask.shape)}, but (B, H, W) is needed. Connect a MASK output.")
     check_range(who, mask, "mask")
-    mask = torch.where(mask < INVISIBLE, torch.zeros_like(mask), mask)
+    highest = float(mask.max())
+    mask = torch.where(covered(mask), mask, torch.zeros_like(mask))
     if not mask.any():
+        found = f"the mask is empty{f' (no value above {highest:.2g}; under 1/{1 / SHOWS:g} is 0)' if highest else ''}"
         if fit == "around_mask":
             raise ValueError(
-                f"{who}: the mask is empty, but fit 'around_mask' needs a region to crop to. "
+                f"{who}: {found}, but fit 'around_mask' needs a region to crop to. "
                 "Paint the region to edit, or choose another fit."
             )
+        if highest:
+            return None, [f"{found.capitalize()}: edit everywhere."]
         return None, ["The mask is empty (a loader gives such a mask for a picture without alpha): edit everywhere."]
     matched, notes = _matched(who, image, mask, fit)
-    return matched, notes + _faint(mask)
-
-
-def _faint(mask: Tensor) -> list[str]:
-    covered = mask > 0
-    if covered.float().mean() < NEARLY_ALL or (mask[covered] < FAINT).float().mean() < 0.5:
-        return []
-    return [
-        f"The mask covers {covered.float().mean():.0%} of the picture, most of it fainter than {FAINT:g}: every value "
-        "from 1/255 on counts. If a smaller region is meant, put a threshold before it (ThresholdMask).".replace(
-            "%", " %", 1
-        )
-    ]
+    return matched, [*notes, *_faint_notes(matched)]
 
 
 def _matched(who: str, image: Tensor, mask: Tensor, fit: str) -> tuple[Tensor, list[str]]:
@@ -80,3 +73,16 @@ def _matched(who: str, image: Tensor, mask: Tensor, fit: str) -> tuple[Tensor, l
     if empty:
         return mask, [f"The mask of image {', '.join(empty)} is empty: nothing is repainted there."]
     return mask, []
+
+
+def _faint_notes(mask: Tensor) -> list[str]:
+    """Notes on masks (B, H, W) that allow nearly everything, and most of it hardly: often a segmenter's background."""
+    for one in mask:
+        shown, faint = float(covered(one).float().mean()), float((covered(one) & (one < FAINT)).float().mean())
+        if shown >= NEARLY_ALL and faint > shown / 2:
+            return [
+                f"The mask covers {100 * shown:.0f} % of the image, {100 * faint:.0f} % with values under {FAINT:g}: "
+                "that part is repainted too, and mixed in faintly. If it should stay as it is, put a Threshold Mask "
+                "before this node."
+            ]
+    return []

@@ -31,8 +31,8 @@ def compose(
         width: working width of one panel, px, a multiple of 16, at most 4096.
         fit: `resize` (aspect kept to the nearest multiple of 16 px), `pad` (exact aspect, edges repeated to a
             multiple of 16), `crop` (centre, multiples of 16) or `around_mask` (a box around the mask).
-        mask: (B or 1, H, W) in [0, 1] of where editing is allowed, any value above 0 counts; an all-zero mask of
-            any size is no mask, as a loader gives one for every picture without alpha.
+        mask: (B or 1, H, W) in [0, 1] of where editing is allowed, any value from 1/256 on counts; a mask of any size
+            that has none is no mask, as a loader gives one for every picture without alpha.
         context: `around_mask` only: margin on every side, as a part of the longer side of the mask's bounds,
             0 to 8.
     Returns:

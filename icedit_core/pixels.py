@@ -10,6 +10,8 @@ from torch import Tensor
 
 # Resampling overshoots (a bicubic upscale leaves the range by up to a quarter); anything further is another scale.
 OVERSHOOT = 0.25
+# Below it a mask's value counts as 0: it could not move a colour of 8 bits by one step. An 8-bit mask's 1 / 255 counts.
+SHOWS = 1 / 256
 
 
 def check_image(who: str, image: Tensor, name: str = "image") -> None:
@@ -51,6 +53,11 @@ def check_range(who: str, values: Tensor, name: str, slack: float = 0.0) -> None
             f"{who}: {name} has values from {low:.3g} to {high:.3g}, but [0, 1] is needed. "
             "Scale or clamp it before this node."
         )
+
+
+def covered(mask: Tensor) -> Tensor:
+    """Where a mask counts at all: a bool tensor. Segmenters and resampling leave values too small to show."""
+    return mask >= SHOWS
 
 
 def resize(image: Tensor, size: tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Tensor:

@@ -57,7 +57,7 @@ class ICEditDiptych(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where editing is allowed: above 0 is allowed. Only that part of the right panel is "
+                    tooltip="Where editing is allowed: anything from 1/256 on. Only that part of the right panel is "
                     "repainted, rounded up to cells of 16 panel px. The image's size; one for the batch or one each. "
                     "A wholly empty mask counts as none.",
                 ),

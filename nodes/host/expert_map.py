@@ -13,6 +13,7 @@ from torch import Tensor
 from ...icedit_core.adapters.moe import MoELoRA
 from ...icedit_core.adapters.watch import watched
 from ...icedit_core.expert_map import WHO, Adapter, Layer
+from ...icedit_core.pixels import covered
 from . import fill, sampling
 from .adapters import routings
 
@@ -133,4 +134,4 @@ def _repainted(positive, latent: dict[str, Any], grid: tuple[int, int]) -> Tenso
     if mask is None:
         return None
     planes = mask.reshape(-1, 1, *mask.shape[-2:]).float().cpu()
-    return F.adaptive_max_pool2d(planes, grid)[:, 0] > 0
+    return covered(F.adaptive_max_pool2d(planes, grid)[:, 0])

@@ -13,6 +13,8 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ...icedit_core.pixels import covered
+
 KEY = "icedit_previews"
 
 
@@ -48,7 +50,8 @@ def panel_callback(model: ModelPatcher, steps: int) -> Callable:
 
 def _only_right(mask: Tensor) -> bool:
     half, rest = divmod(mask.shape[-1], 2)
-    return rest == 0 and bool(mask[..., half:].any()) and not bool(mask[..., :half].any())
+    shown = covered(mask)
+    return rest == 0 and bool(shown[..., half:].any()) and not bool(shown[..., :half].any())
 
 
 def _sampling(executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *rest, **more):

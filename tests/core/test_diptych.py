@@ -125,6 +125,37 @@ def test_an_empty_mask_is_no_mask_and_says_so():
     assert any("mask is empty" in note for note in made.notes)
 
 
+@pytest.mark.parametrize("background", [1e-8, 0.0004, 0.0039])
+def test_a_background_that_cannot_show_is_none(background):
+    clean = box_mask(300, 200, 60, 60, 100, 100)
+    noisy = clean.clamp(min=background)
+    for fit in FITS:
+        expected, got = (compose(image(300, 200), 96, fit, one) for one in (clean, noisy))
+        assert torch.equal(got.layout.mask, clean) and got.notes == expected.notes
+        assert got.layout[2:] == expected.layout[2:] and torch.equal(got.mask, expected.mask)
+
+
+def test_the_least_value_of_an_8_bit_mask_counts():
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        made = compose(image(64, 64), 64, "around_mask", box_mask(64, 64, 0, 0, 9, 9).to(dtype) / 255)
+        assert made.layout.mask.sum() > 0
+
+
+def test_a_mask_of_nothing_but_such_values_is_empty_and_says_what_was_in_it():
+    mask = torch.full((1, 64, 64), 0.0004)
+    made = compose(image(64, 64), 64, mask=mask)
+    assert made.layout.mask is None and any("no value above 0.0004; under 1/256 is 0" in note for note in made.notes)
+    with pytest.raises(ValueError, match="the mask is empty .*0.0004.*'around_mask' needs a region"):
+        compose(image(64, 64), 64, "around_mask", mask)
+
+
+@pytest.mark.parametrize("background, said", [(0.02, True), (0.0, False), (0.3, False), (1.0, False)])
+def test_a_faint_mask_of_nearly_everything_is_named(background, said):
+    mask = box_mask(300, 200, 60, 60, 100, 100).clamp(min=background)
+    notes = compose(image(300, 200), 96, "around_mask", mask).notes
+    assert any("covers 100 % of the image, 97 % with values under 0.1" in note for note in notes) == said
+
+
 def test_an_empty_mask_among_others_leaves_its_image_alone():
     mask = torch.stack([torch.zeros(64, 64), torch.ones(64, 64)])
     made = compose(image(64, 64, count=2), 64, mask=mask)
@@ -208,30 +239,6 @@ def test_grow_and_shrink():
     assert torch.equal(grow(mask, 2), box_mask(20, 20, 3, 3, 12, 12))
     assert torch.equal(grow(mask, -2), box_mask(20, 20, 7, 7, 8, 8))
     assert grow(mask, 0) is mask
-
-
-@pytest.mark.parametrize("background", [0.0004, 0.0039])
-def test_a_mask_background_that_cannot_show_counts_as_nothing(background):
-    mask = torch.full((1, 200, 300), background)
-    mask[:, 60:100, 60:100] = 1
-    plain = torch.where(mask < 1, 0.0, mask)
-    for fit in ("around_mask", "resize"):
-        made, expected = compose(image(300, 200), 96, fit, mask), compose(image(300, 200), 96, fit, plain)
-        assert torch.equal(made.mask, expected.mask) and made.layout.box == expected.layout.box
-        assert torch.equal(made.layout.mask, plain)
-    assert compose(image(300, 200), 96, "resize", torch.full((1, 200, 300), background)).layout.mask is None
-    with pytest.raises(ValueError, match="mask is empty"):
-        compose(image(300, 200), 96, "around_mask", torch.full((1, 200, 300), background))
-
-
-def test_a_faint_mask_over_nearly_everything_is_noted_and_a_clear_one_is_not():
-    mask = torch.full((1, 200, 300), 0.02)
-    mask[:, 60:100, 60:100] = 1
-    assert "covers 100 % of the picture, most of it fainter than 0.1" in " ".join(
-        compose(image(300, 200), 96, mask=mask).notes
-    )
-    for clear in (torch.ones(1, 200, 300), torch.where(mask < 1, 0.0, mask), mask * 0 + 0.5):
-        assert "fainter" not in " ".join(compose(image(300, 200), 96, mask=clear).notes)
 
 
 @pytest.mark.parametrize("width, nearest", [(1000, "992 and 1008"), (15, "The nearest is 16"), (513, "512 and 528")])
