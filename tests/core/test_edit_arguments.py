@@ -218,7 +218,7 @@ async def test_a_server_without_the_pack_or_the_workflow_says_so():
         with pytest.raises(ValueError, match="--workflow x/y: .* it has a, b"):
             await workflow.shipped(client, "x/y")
         with pytest.raises(
-            ValueError, match="lists it but does not serve it, .* named 'my icedit': .* Rename it to 'icedit'"
+            ValueError, match="lists it but does not serve it: .* named 'my icedit', .* Rename it to 'icedit'"
         ):
             await workflow.shipped(client, "b")
 
