@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from . import needed
 
 if TYPE_CHECKING:
     from ..training.config import Config
 
-NEEDED = (
-    "accelerate",
-    "diffusers",
-    "matplotlib",
-    "peft",
-    "prodigyopt",
-    "pyarrow",
-    "safetensors",
-    "torch",
-    "transformers",
-)
+NEEDED = {
+    name: name
+    for name in (
+        "accelerate", "diffusers", "einops", "matplotlib", "numpy", "peft", "prodigyopt", "pyarrow", "safetensors",
+        "torch", "transformers",
+    )
+} | {"PIL": "Pillow"}  # fmt: skip
+"""Module -> package that brings it; together the extra `train`."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: anything that the user can put right.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"icedit train: {', '.join(missing)} cannot be imported, but the trainer needs it. "
-            "Run: pip install '.[train]' in the folder of this pack."
-        )
+    needed.check("icedit train", NEEDED, "pip install '.[train]'")
     from ..training import config
 
     settings = config.load(arguments.config)

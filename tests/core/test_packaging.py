@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from icedit_core.cli import edit, train
+
 from .. import packed
 
 if sys.version_info >= (3, 11):
@@ -173,9 +175,24 @@ def _pinned(lines: str) -> set[str]:
     return set(re.findall(r"==\S+(?= )|sha256:\w+", re.sub(r";.*?(?=--hash)", " ", lines)))
 
 
-def test_the_manifest_asks_for_nothing_that_the_locks_lack():
+def wanted(extra: str | None) -> set[str]:
+    """The packages that the project asks for, with those of an extra and of the extras that it includes."""
     project = PROJECT["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
-    assert {canonicalize_name(Requirement(line).name) for line in wanted} <= pins("host.txt").keys() | pins(
-        "dev.txt"
-    ).keys()
+    found = set()
+    for line in project["dependencies"] + (project["optional-dependencies"][extra] if extra else []):
+        requirement = Requirement(line)
+        own = requirement.name == project["name"]
+        found |= set().union(*map(wanted, requirement.extras)) if own else {canonicalize_name(requirement.name)}
+    return found
+
+
+def test_the_manifest_asks_for_nothing_that_the_locks_lack():
+    assert wanted("test") <= pins("host.txt").keys() | pins("dev.txt").keys()
+
+
+def test_the_command_alone_is_light_and_the_extras_bring_the_rest():
+    assert wanted(None) == {"aiohttp", "pillow"}
+    assert wanted("torch") == wanted(None) | {"torch", "safetensors", "einops", "numpy"}
+    asked = {canonicalize_name(package) for package in (train.NEEDED | edit.NEEDED).values()}
+    assert asked <= wanted("train") and set(map(canonicalize_name, edit.NEEDED.values())) == wanted(None)
+    assert wanted("torch") < wanted("train") and wanted("torch") < wanted("test")
