@@ -109,7 +109,7 @@ async def shipped(client: ComfyClient, name: str) -> Graph:
         if name in known and quote(pack, safe="+&~") != pack:
             raise ValueError(
                 f"--workflow {name}: the server lists it but does not serve it: the pack's folder there is named "
-                f"'{foreign.line(pack)}', and ComfyUI needs one without blanks, brackets and letters other than A to Z. "
+                f"'{foreign.line(pack)}', and ComfyUI needs one without blanks, brackets or letters but A to Z. "
                 "Rename it to 'icedit' and start that ComfyUI again, or name a workflow file."
             ) from None
         raise ValueError(
