@@ -16,7 +16,7 @@ from PIL import Image
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Ending of a file -> format of the picture in it."""
-MOST_PIXELS = 2**25  # of a picture that is written in another format than it came in
+MOST_PIXELS = 12 * 2**20  # of a picture that is written in another format than it came in; WebP takes 16 bytes for each
 MOST_BYTES = 2**27  # of its file
 QUALITY = 95
 PIECE = 2**16
@@ -75,11 +75,12 @@ def converted(file: Path, wanted: str) -> bytes:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"it has {image.width}x{image.height} px; name a .png file to take it as it is")
             mode = "RGBA" if wanted != "JPEG" and "A" in image.getbands() else "RGB"
-            picture = image.convert(mode)
+            image.load()
+            picture = image if image.mode == mode else image.convert(mode)
+            packed = io.BytesIO()
+            picture.save(packed, wanted, **({} if wanted == "PNG" else {"quality": QUALITY}))
     except _BROKEN as problem:
         raise ValueError(f"it cannot be written as {wanted} ({problem})") from None
-    packed = io.BytesIO()
-    picture.save(packed, wanted, **({} if wanted == "PNG" else {"quality": QUALITY}))
     return packed.getvalue()
 
 

@@ -217,7 +217,7 @@ class ComfyClient:
     async def _give_up(self, prompt_id: str) -> None:
         try:
             patience = min(PATIENCE_TO_CANCEL, self._http.timeout / 2)
-            await asyncio.wait_for(asyncio.shield(self.cancel(prompt_id)), patience)
+            await asyncio.wait_for(self.cancel(prompt_id), patience)
         except (ComfyError, asyncio.TimeoutError) as error:  # what ended the run matters more
             why = foreign.line(error or "no answer")
             log.warning("prompt %s could not be taken off %s: %s", foreign.line(prompt_id), self.base_url, why)
