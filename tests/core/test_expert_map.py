@@ -9,6 +9,8 @@ from icedit_core.adapters.moe import MoELoRA
 from icedit_core.adapters.watch import watched
 from icedit_core.adapters.weights import LowRank, Routed
 
+from ..rounding import assert_rounded
+
 
 def picked(height, width, experts=4, seed=0):
     """Top-1 gates (h, w, experts), and the expert of each token."""
@@ -130,7 +132,7 @@ def test_a_watched_layer_gives_the_same_bits_and_is_as_before_afterwards(top_k):
         assert torch.equal(moe(x), before)
         moe(x[:1])
     assert moe.gating is gating and [tuple(one.shape) for one in seen[moe]] == [(2, 7, 3), (1, 7, 3)]
-    assert torch.equal(seen[moe][0], gating(moe.logits(x), top_k))
+    assert_rounded(seen[moe][0], gating(moe.logits(x), top_k))  # logits alone are another product than in the layer
     moe(x)
     assert len(seen[moe]) == 2, "nothing is kept once nobody watches"
 
