@@ -1,22 +1,8 @@
-"""What each part of the method is worth on the demo model: every trained adapter on the same scenes it never saw.
+"""Measure every trained adapter on the same scenes it never saw; `python dev.py bench ablation` runs it all."""
 
-    python dev.py bench ablation [--count 600] [--only NAME ...] [--workers 2] [--out benchmarks]
-
-Writes ablation.json, ablation.md and ablation.png. A third of the scenes ask for a colour, shape and task that training
-never showed together, a third use a wording that training never saw. Figures are reported, not asserted. With --only,
-the other variants keep the figures that the file has for the same weights. Workers measure variants side by side.
-"""
-
-import argparse
 import hashlib
 import json
-import logging
-import os
-import platform
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,12 +10,10 @@ import torch
 from demo import scenes
 from demo.model_files import WEIGHTS
 
-from . import ablation_page
 from .figures import figures
 from .host_model import HostModel
 from .lora_files import lora_file
 
-log = logging.getLogger("ablation")
 BATCH = 20
 # name -> variant of `train_adapters`, in-context prompt
 VARIANTS = {
@@ -139,43 +123,3 @@ def facts_of(count: int) -> dict:
         "weights": config["sha256"],
         "base_parameters": HostModel.parameters(WEIGHTS / "icedit_demo_fill.safetensors"),
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=600, help="number of unseen scenes")
-    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--workers", type=int, default=1, help="variants measured at the same time")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "benchmarks")
-    args = parser.parse_args()
-    logging.basicConfig(format="%(message)s")
-    log.setLevel(logging.INFO)
-    facts, examples = facts_of(args.count), scenes.unseen(args.count)
-    out = args.out / "ablation.json"
-    kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-    shown = ablation_page.chosen(examples)
-    pictures = {}
-    threads = (max(1, (os.cpu_count() or 1) // args.workers),)
-    with ProcessPoolExecutor(args.workers, get_context("spawn"), torch.set_num_threads, threads) as pool:
-        top = None
-        if {k: kept.get(k) for k in facts} != facts:
-            kept, top = {"variants": {}}, pool.submit(ceiling, args.count)
-        jobs = {name: pool.submit(measure, name, args.count) for name in args.only}
-        for name, job in jobs.items():
-            kept["variants"][name], edits = job.result()
-            log.info("%s: %s", name, kept["variants"][name]["figures"]["all"])
-            pictures[name] = [edits[i] for i in shown]
-        kept["ceiling"] = top.result() if top else kept["ceiling"]
-    kept["variants"] = {name: kept["variants"][name] for name in VARIANTS if name in kept["variants"]}
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used"
-    result = {**facts, **kept, "machine": machine, "torch": torch.__version__}
-    args.out.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "ablation.md").write_text(ablation_page.page(result), encoding="utf-8")
-    if set(pictures) == set(VARIANTS):
-        ablation_page.sheet([examples[i] for i in shown], pictures).save(args.out / "ablation.png", optimize=True)
-    log.info("%s", ablation_page.page(result))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,6 @@ pasted back from the source.
 import argparse
 import json
 import logging
-import os
-import platform
 import time
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from demo.model_files import WEIGHTS, hashes
 
 from .figures import figures
 from .host_model import HostModel
+from .machine import describe
 from .parity import differences
 
 log = logging.getLogger("evaluate")
@@ -75,7 +74,7 @@ def measure(host: HostModel, weights: Path, count: int) -> tuple[dict, list, lis
         "first_seed": scenes.UNSEEN,
         **{k: host.config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
         "sha256": hashes(weights),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",
+        "machine": describe("no GPU used"),
         "torch_threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }

@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import platform
 import time
 from pathlib import Path
 
@@ -25,7 +23,9 @@ from demo import scenes
 from demo.model_files import WEIGHTS, hashes
 from demo.scenes import checker
 from devtools.bench import filter_page, filter_plot, filter_table
+from devtools.bench.progress import OUT, Progress
 from workshop.host_model import HostModel
+from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,31 +96,27 @@ def row(sampler: Sampler, index: int, tasks: tuple[str, ...]) -> dict:
     }
 
 
-def record(kept: Path, count: int, tasks: tuple[str, ...], seconds: float) -> tuple[list[dict], dict]:
-    """The table, one line of `kept` per scene, and how it was made; lines of an earlier run are taken over."""
+def record(folder: Path, count: int, tasks: tuple[str, ...], seconds: float) -> tuple[list[dict], dict]:
+    """The table, a row per scene, and how it was made; rows that an earlier run left in `folder` are taken over."""
     made = {"sha256": hashes(), "tasks": list(tasks), "seeds": SEEDS, "first_scene": FIRST_SCENE}
-    lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()] if kept.is_file() else []
-    if lines and lines[0] != made:
-        raise ValueError(f"early-filter: {kept} holds the table of other weights or scenes. Delete it to begin anew.")
-    if not lines:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(made) + "\n", encoding="utf-8")
-    rows, start = lines[1:][:count], time.monotonic()
-    sampler = Sampler(HostModel()) if len(rows) < count else None
-    while len(rows) < count and time.monotonic() - start < seconds:
-        rows.append(row(sampler, len(rows), tasks))
-        with kept.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        if len(rows) % 10 == 0:
-            log.info("%d of %d scenes, %.0f s", len(rows), count, time.monotonic() - start)
+    rows: list[dict] = []
+    start, sampler = time.monotonic(), None
+    with Progress("early-filter", count, made, folder, remove=False) as progress:  # more scenes may follow
+        for index in range(count):
+            if str(index) not in progress.results:
+                if time.monotonic() - start >= seconds:
+                    break
+                sampler = sampler or Sampler(HostModel())
+                progress.add(str(index), row(sampler, index, tasks))
+            rows.append(progress.results[str(index)])
     config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
     used = ("steps", "sampler", "scheduler", "guidance", "panel")
     return rows, made | {name: config[name] for name in used} | {"machine": machine()}
 
 
 def machine() -> str:
-    cores = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used"
-    return f"{cores}, torch {torch.__version__} with {torch.get_num_threads()} thread(s), {SEEDS} seeds in a batch"
+    with_torch = f"torch {torch.__version__} with {torch.get_num_threads()} thread(s)"
+    return describe("no GPU used", with_torch, f"{SEEDS} seeds in a batch")
 
 
 def figures(rows: list[dict], made: dict) -> dict:
@@ -164,8 +160,7 @@ def main() -> None:
         result = json.loads((args.out / "early_filter.json").read_text(encoding="utf-8"))
         rows, made = result["table"], {name: result[name] for name in list(result)[: list(result).index("scenes")]}
     else:
-        kept = ROOT / "out" / "early_filter.jsonl"
-        rows, made = record(kept, args.scenes, tuple(args.tasks), args.seconds)
+        rows, made = record(OUT, args.scenes, tuple(args.tasks), args.seconds)
     write(figures(rows, made), args.out)
     log.info("%s", (args.out / "early_filter.md").read_text(encoding="utf-8"))
 

@@ -21,6 +21,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from devtools.bench.progress import Progress, code
+from workshop.machine import describe
+
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("footprint_child.py")
 log = logging.getLogger("footprint")
@@ -96,8 +99,7 @@ def summary(runs: list[dict]) -> dict:
         },
         "first": {kind: {name: round(first[kind][name], 4) for name in names} for kind in ("seconds", "work")},
         **{name: later[-1][name] for name in ("nodes", "modules", "network", "comfyui")},
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, Python "
-        f"{platform.python_version()}",
+        "machine": describe(f"Python {platform.python_version()}"),
     }
 
 
@@ -109,12 +111,19 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     comfyui = Path(os.environ["COMFYUI_PATH"]).resolve()
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(args.repeats + 1):
-            runs.append(measure(comfyui, Path(folder)))
-            log.info("%s", {name: round(seconds, 3) for name, seconds in runs[-1]["work"].items()})
-    result = summary(runs)
+    made = {"code": code(), "comfyui": str(comfyui), "machine": describe()}
+    with Progress("footprint", args.repeats + 1, made) as progress, tempfile.TemporaryDirectory() as folder:
+        if progress.results:
+            measure(comfyui, Path(folder))  # compiles everything in the new folder, as the first start did
+        for number in range(args.repeats + 1):
+            if str(number) not in progress.results:
+                run = measure(comfyui, Path(folder))
+                work = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in run["work"].items())
+                progress.add(str(number), run, note=work)
+        write(summary([progress.results[str(number)] for number in range(args.repeats + 1)]), args)
+
+
+def write(result: dict, args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "footprint.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (args.out / "footprint.md").write_text(page(result), encoding="utf-8")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
 
 from devtools.bench import moe_layers, moe_page, moe_step, moe_timing  # noqa: E402
 from devtools.bench.moe_layers import Case  # noqa: E402
+from devtools.bench.progress import Progress  # noqa: E402
 
 OUT = ROOT / "benchmarks" / "moe.json"
 DTYPES = (torch.float32, torch.bfloat16)
@@ -77,6 +79,8 @@ def main() -> None:
     parser.add_argument("--anew", action="store_true", help="forget the figures of earlier runs")
     parser.add_argument("--page-only", action="store_true", help="write the page from the figures at hand")
     options = parser.parse_args()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("moe").setLevel(logging.INFO)
     start = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kept = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() and not (options.anew or options.quick) else {}
@@ -88,17 +92,20 @@ def main() -> None:
 
     def keep(part: str, key: str, figures: dict) -> None:
         results[part][key] = figures
-        print(f"{part} {key}: {moe_page.line(figures)}", flush=True)
         if not options.quick:
             OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        progress.add(f"{part} {key}", None, note=f"{part} {key}: {moe_page.line(figures)}")
         gc.collect()
 
-    for key, (stored, computed) in STEPS.items():
-        if wanted("step", key):
-            keep("step", key, moe_step.measure(512 if options.quick else 3072, stored, computed, options.rounds))
-    for case in cases(options.quick):
-        if wanted("layers", case.key):
-            keep("layers", case.key, measure_layers(case, 3 if case.flops > LONG else options.rounds, device))
+    ahead = [key for key in STEPS if wanted("step", key)]
+    ahead += [case.key for case in cases(options.quick) if wanted("layers", case.key)]
+    with Progress("moe", len(ahead)) as progress:
+        for key, (stored, computed) in STEPS.items():
+            if wanted("step", key):
+                keep("step", key, moe_step.measure(512 if options.quick else 3072, stored, computed, options.rounds))
+        for case in cases(options.quick):
+            if wanted("layers", case.key):
+                keep("layers", case.key, measure_layers(case, 3 if case.flops > LONG else options.rounds, device))
     if not options.quick:
         missing = [f"step {key}" for key in STEPS if key not in results["step"]]
         missing += [case.key for case in cases(False) if case.key not in results["layers"]]

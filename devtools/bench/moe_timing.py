@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import torch
 
+from workshop.machine import processor
+
 try:
     import resource
 except ImportError:  # not on Windows
@@ -131,7 +133,7 @@ def machine(device: torch.device) -> dict[str, object]:
     """What the figures were measured on, and how busy it was."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "load_average": None if load is None else round(load, 2),
@@ -156,13 +158,3 @@ def _faults() -> int:
 
 def _glibc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )

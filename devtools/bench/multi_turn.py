@@ -14,8 +14,8 @@ import argparse
 import asyncio
 import io
 import json
+import logging
 import os
-import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,12 @@ from demo.scenes.draw import Scene
 from demo.scenes.edits import Edit, Rejected, draw_edit, draw_scene
 from devtools.api_form import api_graph
 from devtools.bench import multi_turn_page
+from devtools.bench.progress import Progress, code, packed, unpacked
 from devtools.compare import change_shown, fetched
 from devtools.server import running_host
 from devtools.workflows import demo_turns
 from icedit_core.client import ComfyClient
+from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 TURNS = 5
@@ -128,21 +130,26 @@ def rows(one: Chain, pictures: list[np.ndarray], changes: list[np.ndarray]) -> l
     return found
 
 
-async def measure(url: str, count: int) -> tuple[list[dict], dict[str, list[np.ndarray]], Chain]:
-    """A record of every chain, and the pictures of the first."""
-    records, shown, first = [], {}, chain(FIRST)
+async def measure(url: str, count: int, progress: Progress) -> None:
+    """Both ways of every chain that is not measured yet; the pictures of the first are kept with it."""
     async with ComfyClient(url) as client:
         info = await client.object_info()
         for number in range(count):
             one = chain(FIRST + number)
-            record: dict = {"chain": number, "words": one.words}
             for mode, keep in MODES.items():
-                pictures, changes = await edited(client, info, one, keep)
-                record[mode] = rows(one, pictures, changes)
-                if number == 0:
-                    shown[mode] = [levels(one.truth[0]), *pictures]
-            records.append(record)
-    return records, shown, first
+                if (key := f"{number} {mode}") not in progress.results:
+                    pictures, changes = await edited(client, info, one, keep)
+                    shown = [packed(picture) for picture in (levels(one.truth[0]), *pictures)] if number == 0 else []
+                    progress.add(key, {"rows": rows(one, pictures, changes), "shown": shown})
+
+
+def records(results: dict, count: int) -> list[dict]:
+    """A record of every chain."""
+    return [
+        {"chain": number, "words": chain(FIRST + number).words}
+        | {mode: results[f"{number} {mode}"]["rows"] for mode in MODES}
+        for number in range(count)
+    ]
 
 
 def main() -> None:
@@ -150,23 +157,33 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=6)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
     args = parser.parse_args()
-    start = time.monotonic()
-    with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
-        records, shown, first = asyncio.run(measure(host.url, args.chains))
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("multi-turn").setLevel(logging.INFO)
+    made = {"sha256": hashes(), "code": code()}
+    with Progress("multi-turn", len(MODES) * args.chains, made) as progress:
+        start = time.monotonic()
+        with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
+            asyncio.run(measure(host.url, args.chains, progress))
+        write(progress.results, args, time.monotonic() - start)
+
+
+def write(results: dict, args: argparse.Namespace, seconds: float) -> None:
     config = json.loads((ROOT / "demo" / "weights" / "config.json").read_text(encoding="utf-8"))
+    chains = records(results, args.chains)
+    shown = {mode: [unpacked(text) for text in results[f"0 {mode}"]["shown"]] for mode in MODES}
     result = {
         "sha256": hashes(),
         "panel": config["panel"],
         "size": SIZE,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",
-        "seconds": round(time.monotonic() - start),
-        "means": {mode: multi_turn_page.means([record[mode] for record in records]) for mode in MODES},
-        "chains": records,
+        "machine": describe("no GPU used"),
+        "seconds": round(seconds),
+        "means": {mode: multi_turn_page.means([record[mode] for record in chains]) for mode in MODES},
+        "chains": chains,
     }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "multi_turn.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (args.out / "multi_turn.md").write_text(multi_turn_page.page(result), encoding="utf-8")
-    multi_turn_page.strip(shown, first.words).save(args.out / "multi_turn.png", optimize=True)
+    multi_turn_page.strip(shown, chain(FIRST).words).save(args.out / "multi_turn.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import io
 import json
 import logging
 import os
-import platform
 import random
 import time
 from dataclasses import dataclass, field
@@ -28,8 +27,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from demo.model_files import hashes
+from devtools.bench.progress import Progress, code
 from devtools.server import Host, running_host
 from icedit_core.client import ComfyClient, ExecutionInterrupted, Result
+from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "workflows" / "api" / "icedit_demo.json"
@@ -106,10 +108,12 @@ async def references(host: Host, graphs: list[Graph]) -> list[str]:
         return [await picture(client, await client.run(graph, timeout=LIMIT)) for graph in graphs]
 
 
-async def work(host: Host, graphs: list[Graph], expected: list[str], count: int, clients: int, seed: int) -> Record:
-    """`count` finished prompts by several clients at once."""
-    record, draw = Record(), random.Random(seed)
-    waiting = [draw.randrange(len(graphs)) for _ in range(count)]
+async def work(
+    host: Host, graphs: list[Graph], expected: list[str], args: argparse.Namespace, progress: Progress
+) -> Record:
+    """Finished prompts by several clients at once."""
+    record, draw = Record(), random.Random(args.seed)
+    waiting = [draw.randrange(len(graphs)) for _ in range(args.prompts)]
 
     async def one_client() -> None:
         async with ComfyClient(host.url) as client:
@@ -124,10 +128,12 @@ async def work(host: Host, graphs: list[Graph], expected: list[str], count: int,
                 record.memory.append(resident(host))
                 if found != expected[number]:
                     record.wrong.append(number)
-                if record.finished % 50 == 0:
-                    log.info("%d of %d, %.0f MiB", record.finished, count, record.memory[-1] / 2**20)
+                progress.add(
+                    f"demo {record.finished}",
+                    {"set": number, "bytes": record.memory[-1], "equal": found == expected[number]},
+                )
 
-    await asyncio.gather(*(one_client() for _ in range(clients)))
+    await asyncio.gather(*(one_client() for _ in range(args.clients)))
     return record
 
 
@@ -145,13 +151,14 @@ async def _cancelled(client: ComfyClient, graph: Graph, after: float) -> bool:
     return False
 
 
-async def stock_memory(host: Host, count: int) -> list[int]:
+async def stock_memory(host: Host, count: int, progress: Progress) -> list[int]:
     memory = []
     async with ComfyClient(host.url) as client:
         for number in range(count):
             result = await client.run(stock(number), timeout=LIMIT)
             await client.forget(result.prompt_id)
             memory.append(resident(host))
+            progress.add(f"stock {number}", {"bytes": memory[-1]})
     return memory
 
 
@@ -202,15 +209,22 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
+    # Memory over one server's life cannot go on in another run: what a stopped one measured is kept to be read.
+    made = {"sha256": hashes(), "code": code(), "options": vars(args) | {"out": ""}, "began": time.ctime()}
+    with Progress("soak", 2 * args.prompts, made) as progress:
+        measure(args, progress)
+
+
+def measure(args: argparse.Namespace, progress: Progress) -> None:
     comfyui, graphs = Path(os.environ["COMFYUI_PATH"]), sets(args.seed)
     with running_host(comfyui, ROOT, cpu=True) as host:
         expected = asyncio.run(references(host, graphs))
     with running_host(comfyui, ROOT, cpu=True) as host:
         start = time.monotonic()
-        record = asyncio.run(work(host, graphs, expected, args.prompts, args.clients, args.seed))
+        record = asyncio.run(work(host, graphs, expected, args, progress))
         seconds = time.monotonic() - start
     with running_host(comfyui, None, cpu=True) as host:
-        alone = asyncio.run(stock_memory(host, args.prompts))
+        alone = asyncio.run(stock_memory(host, args.prompts, progress))
     result = {
         "clients": args.clients,
         "seed": args.seed,
@@ -221,7 +235,7 @@ def main() -> None:
             "seconds": round(seconds, 1),
         },
         "stock": _summary(alone),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "machine": describe(),
     }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "soak.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from workshop.measuring import measuring
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
-    "ablation": "workshop.ablation",  # what each part of the method is worth on the demo model
+    "ablation": "devtools.bench.ablation",  # what each part of the method is worth on the demo model
     "demo": "workshop.evaluate",  # how well the demo model carries out instructions
     "keep": "devtools.bench.keep",  # how much of what an edit must not touch is kept
     "plain-words": "devtools.bench.plain_words",  # plain sentences on drawings made without a look at the demo

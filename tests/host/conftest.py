@@ -37,6 +37,7 @@ def _import_from_file(name: str, folder: Path) -> ModuleType:
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 _import_from_file("icedit_core", ROOT / "icedit_core")
 _import_from_file("devtools", ROOT / "devtools")
+_import_from_file("workshop", ROOT / "workshop")
 
 from devtools.server import MEMORY_LIMIT, Host, running_host  # noqa: E402
 from icedit_core.client import ComfyClient  # noqa: E402

@@ -1,0 +1,100 @@
+"""What each part of the method is worth on the demo model: every trained adapter on the same scenes it never saw.
+
+    python dev.py bench ablation [--count 600] [--only NAME ...] [--workers 2] [--out benchmarks]
+
+Writes ablation.json, ablation.md and ablation.png. A third of the scenes ask for a colour, shape and task that training
+never showed together, a third use a wording that training never saw. Figures are reported, not asserted. With --only,
+the other variants keep the figures that the file has for the same weights. Workers measure variants side by side. A run
+that was stopped goes on with the variants it had measured.
+"""
+
+import argparse
+import json
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from demo import scenes
+from devtools.bench.progress import Progress, code, packed, unpacked
+from workshop import ablation_page
+from workshop.ablation import VARIANTS, ceiling, facts_of, measure
+from workshop.machine import describe
+
+ROOT = Path(__file__).resolve().parents[2]
+CEILING = "ceiling"
+log = logging.getLogger("ablation")
+
+
+def variant(name: str, count: int, shown: list[int]) -> dict:
+    """One variant's figures, and its edits of the scenes to be shown; or those of the ceiling."""
+    if name == CEILING:
+        return {"figures": ceiling(count)}
+    figures, edits = measure(name, count)
+    return {"figures": figures, "shown": [packed((edits[i] * 255).round().astype(np.uint8)) for i in shown]}
+
+
+def measured(
+    progress: Progress, wanted: list[str], count: int, shown: list[int], workers: int, one: Callable = variant
+) -> dict[str, dict]:
+    """Each wanted variant, kept as soon as it is measured; those of a stopped run are there already."""
+    threads = (max(1, (os.cpu_count() or 1) // workers),)
+    missing = [name for name in wanted if name not in progress.results]
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, threads) as pool:
+        jobs = {pool.submit(one, name, count, shown): name for name in missing}
+        for job in as_completed(jobs):
+            progress.add(jobs[job], job.result(), note=jobs[job])
+    return {name: progress.results[name] for name in wanted}
+
+
+def write(kept: dict, found: dict[str, dict], facts: dict, shown: list, out: Path) -> None:
+    """The figures, with those that `kept` has of the variants not measured now, the page and the pictures."""
+    variants = kept["variants"] | {name: part["figures"] for name, part in found.items() if name != CEILING}
+    result = {
+        **facts,
+        "variants": {name: variants[name] for name in VARIANTS if name in variants},
+        CEILING: found[CEILING]["figures"] if CEILING in found else kept[CEILING],
+        "machine": describe("no GPU used"),
+        "torch": torch.__version__,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "ablation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (out / "ablation.md").write_text(ablation_page.page(result), encoding="utf-8")
+    pictures = {
+        name: [unpacked(text).astype(np.float32) / 255 for text in part["shown"]]
+        for name, part in found.items()
+        if name != CEILING
+    }
+    if set(pictures) == set(VARIANTS):
+        ablation_page.sheet(shown, pictures).save(out / "ablation.png", optimize=True)
+    log.info("%s", ablation_page.page(result))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=600, help="number of unseen scenes")
+    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--workers", type=int, default=1, help="variants measured at the same time")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
+    args = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
+    facts, examples = facts_of(args.count), scenes.unseen(args.count)
+    out = args.out / "ablation.json"
+    kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    wanted = list(args.only)
+    if {k: kept.get(k) for k in facts} != facts:
+        kept, wanted = {"variants": {}}, [CEILING, *wanted]
+    shown = ablation_page.chosen(examples)
+    with Progress("ablation", len(wanted), {"facts": facts, "only": wanted, "code": code()}) as progress:
+        found = measured(progress, wanted, args.count, shown, args.workers)
+        write(kept, found, facts, [examples[i] for i in shown], args.out)
+
+
+if __name__ == "__main__":
+    main()
