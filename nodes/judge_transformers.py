@@ -28,7 +28,7 @@ class ICEditJudgeTransformers(io.ComfyNode):
                     options=hosted.adapter_names(),
                     default=hosted.NO_ADAPTER,
                     tooltip="A peft adapter for that model, such as EditScore's: a folder below models/LLM, "
-                    "models/text_encoders or models/loras with adapter_config.json. Needs the peft library.",
+                    "models/text_encoders or models/loras with adapter_config.json. A plain LoRA on Linear layers.",
                 ),
                 io.Combo.Input(
                     "dtype",

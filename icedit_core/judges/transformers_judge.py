@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..foreign import line
+from . import model_folder, peft_folder
+from .chat_template import rendered
 from .judge import Answer
+from .model_folder import ODD, is_model_folder
+from .peft_folder import is_adapter_folder
 
+__all__ = ["TransformersJudge", "is_adapter_folder", "is_model_folder", "likely", "load"]
 TOP_TOKENS = 20
 _WHO = "ICEdit judge (transformers)"
-_CONFIG, _ADAPTER_CONFIG = "config.json", "adapter_config.json"
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 class TransformersJudge:
@@ -35,6 +40,7 @@ class TransformersJudge:
         self.name = name
         self._ready = ready
         self._stop = stop
+        self._prompts: dict[tuple[int, str], str] = {}  # by pictures and question: a ranking repeats them
 
     async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
         """See `Judge.ask`; greedy, with first-token probabilities."""
@@ -42,12 +48,41 @@ class TransformersJudge:
         self._stop()
         return self._answer(pictures, question, most_tokens)
 
-    @torch.inference_mode()
     def _answer(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
         model, processor = self._ready()
-        content = [*({"type": "image", "image": _image(one)} for one in pictures), {"type": "text", "text": question}]
+        words = self._prompt(processor, len(pictures), question)
+        try:
+            return self._generated(model, processor, pictures, words, most_tokens)
+        except torch.OutOfMemoryError:
+            raise  # the host's to deal with
+        except ODD as error:
+            raise ValueError(
+                f"{_WHO}: the model cannot answer ({line(error)}), but an answer is needed. "
+                "Take the model's folder as it was published, or another model."
+            ) from error
+
+    def _prompt(self, processor: Any, pictures: int, question: str) -> str:
+        """What the model's own chat template makes of a question."""
+        if (pictures, question) not in self._prompts:
+            own = getattr(processor, "chat_template", None)
+            content = [*[{"type": "image"}] * pictures, {"type": "text", "text": question}]
+            variables = {
+                **{name: str(token) for name, token in processor.tokenizer.special_tokens_map.items()},
+                "messages": [{"role": "user", "content": content}],
+                "add_generation_prompt": True,
+            }
+            template = own.get("default") if isinstance(own, dict) else own
+            self._prompts[pictures, question] = rendered(template, variables, self._stop)
+        return self._prompts[pictures, question]
+
+    @torch.inference_mode()
+    def _generated(
+        self, model: Any, processor: Any, pictures: Sequence[Tensor], words: str, most_tokens: int
+    ) -> Answer:
+        content = [*({"type": "image", "image": _image(one)} for one in pictures), {"type": "text", "text": ""}]
         inputs = processor.apply_chat_template(
             [{"role": "user", "content": content}],
+            chat_template=f"{{{{ {json.dumps(words, ensure_ascii=False)} }}}}",  # one that says these words
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -85,96 +120,23 @@ def likely(logits: Tensor, text_of: Callable[[int], str]) -> dict[str, float]:
     return found
 
 
-def is_model_folder(folder: Path) -> bool:
-    """Whether a folder looks like a saved model: a config and safetensors weights."""
-    return (folder / _CONFIG).is_file() and any(folder.glob("*.safetensors"))
-
-
-def is_adapter_folder(folder: Path) -> bool:
-    """Whether a folder looks like a saved peft adapter."""
-    return (folder / _ADAPTER_CONFIG).is_file() and (folder / _ADAPTER_WEIGHTS).is_file()
-
-
 def load(folder: Path, adapter: Path | None, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model and processor from a folder on this machine; safetensors only, no code from the folder, no network.
 
     Args:
         folder: as `save_pretrained` writes it.
-        adapter: a peft adapter's folder; it is merged into the weights.
+        adapter: a peft adapter's folder, a plain LoRA; it is merged into the weights.
     Returns:
         The model, on the CPU, not training, and its processor.
     Raises:
         ValueError: a file is missing, does not fit, or would have to be fetched.
     """
-    if not is_model_folder(folder):
-        raise ValueError(
-            f"{_WHO}: {folder.name} has no {_CONFIG} or no .safetensors file, but both are needed. "
-            "Put the whole folder of the model there."
-        )
     # Weights made in inference mode, in which the host runs its nodes, could not be moved outside of it.
     with torch.inference_mode(False), torch.no_grad():
-        model, processor = _saved(folder, dtype)
+        model, processor = model_folder.load(folder, dtype)
         if adapter is not None:
-            model = _adapted(model, adapter)
+            peft_folder.merge(model, adapter)
     return model.eval().requires_grad_(False), processor
-
-
-def _saved(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    import transformers
-    from safetensors import SafetensorError
-
-    image_text: Any = transformers.AutoModelForImageTextToText  # its types promise less than it does
-    here: Any = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        model, report = image_text.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **here
-        )
-        processor: Any = transformers.AutoProcessor.from_pretrained(folder, **here)
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        raise ValueError(
-            f"{_WHO}: {folder.name} cannot be loaded ({error}), but an image-text model that this version of "
-            "transformers knows, with its processor, is needed. Take another model or update transformers."
-        ) from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ValueError(
-            f"{_WHO}: {folder.name} lacks {len(missing)} of the model's weights ({', '.join(missing[:3])} ...), but "
-            "all are needed. Put the whole folder of the model there."
-        )
-    return model, processor
-
-
-def _adapted(model: Any, folder: Path) -> Any:
-    """The model with a peft adapter merged in.
-
-    Raises:
-        ValueError: no adapter in safetensors, or its layers are not the model's.
-    """
-    if not is_adapter_folder(folder):
-        raise ValueError(
-            f"{_WHO}: {folder.name} has no {_ADAPTER_CONFIG} or no {_ADAPTER_WEIGHTS}, but both are needed. "
-            "Put the whole folder of the adapter there."
-        )
-    try:
-        from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
-    except ImportError as error:
-        raise ValueError(
-            f"{_WHO}: {folder.name} is a peft adapter, but peft is not installed. "
-            "Install peft into ComfyUI's environment, or choose no adapter."
-        ) from error
-    from safetensors.torch import load_file
-
-    adapted = get_peft_model(model, PeftConfig.from_pretrained(str(folder), local_files_only=True))
-    weights = load_file(folder / _ADAPTER_WEIGHTS)
-    result: Any = set_peft_model_state_dict(adapted, weights)
-    missing = [key for key in result.missing_keys if adapted.active_adapter in key.split(".")]
-    if result.unexpected_keys or missing:
-        strangers = sorted(result.unexpected_keys) or sorted(missing)
-        raise ValueError(
-            f"{_WHO}: the adapter {folder.name} and the model do not fit ({len(strangers)} weights without a partner, "
-            f"{', '.join(strangers[:3])} ...), but all must. Choose the model that the adapter was trained for."
-        )
-    return adapted.merge_and_unload()
 
 
 def _greedy(model: Any, most_tokens: int) -> Any:

@@ -1,0 +1,194 @@
+"""An image-text model's folder, read by our own eyes before `transformers` reads it: sizes, and nothing that runs.
+
+A configuration can ask for more than its weights hold (a billion layers), or for code from somewhere else (attention
+kernels, quantisers). What is compared here costs the headers of the weights and a model without numbers.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..foreign import line
+from ..plain_files import open_regular, read_json
+
+CONFIG = "config.json"
+OLDEST_TRANSFORMERS = "4.57"
+_WHO = "ICEdit judge (transformers)"
+_MOST_BYTES = 1 << 40
+_READ_BY_OTHERS = {"tokenizer.json", "vocab.json"}  # large, and parsed by compiled code with a limit of its own
+_BY_THE_LAYER = re.compile(r"(?:layers?|depths?|blocks?|n_layer)$")
+_MOST_INPUTS = 1 << 22  # pixels that a processor may enlarge a picture to
+_MOST_SIDE = 4096
+_MOST_BUFFERS = 1 << 26  # numbers that the code makes itself: positions and frequencies
+# What the library's code raises for a configuration that is odd.
+ODD = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError, RuntimeError,
+    TypeError, ValueError, SafetensorError,
+)  # fmt: skip
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder looks like a saved model: a config and safetensors weights."""
+    return (folder / CONFIG).is_file() and any(folder.glob("*.safetensors"))
+
+
+def load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Model and processor from a folder on this machine; safetensors only, no code from the folder, no network.
+
+    Raises:
+        ValueError: a file is missing or damaged, asks for what is not in the folder, or does not fit the others.
+    """
+    if not is_model_folder(folder):
+        raise ValueError(
+            f"{_WHO}: {line(folder.name)} has no {CONFIG} or no .safetensors file, but both are needed. "
+            "Put the whole folder of the model there."
+        )
+    _check_version()
+    for path in sorted(folder.iterdir()):
+        _check_file(path, folder)
+    try:
+        return _loaded(folder, dtype)
+    except (*ODD, _strict_error()) as error:
+        if isinstance(error, ValueError) and str(error).startswith(_WHO):
+            raise
+        raise ValueError(
+            f"{_WHO}: {line(folder.name)} cannot be loaded ({line(error)}), but an image-text model that this version "
+            "of transformers knows, with its processor, is needed. Take another model or update transformers."
+        ) from error
+
+
+def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    import transformers
+
+    image_text: Any = transformers.AutoModelForImageTextToText  # its types promise less than it does
+    here: Any = {"local_files_only": True, "trust_remote_code": False}
+    stored = _numbers(folder)
+    config = _config(folder, len(stored))
+    kind = image_text._model_mapping[type(config)]
+    attention = "sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
+    _check_size(folder, kind, config, stored)
+    model, report = image_text.from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        attn_implementation=attention,
+        **here,
+    )
+    processor: Any = transformers.AutoProcessor.from_pretrained(folder, **here)
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise ValueError(
+            f"{_WHO}: {line(folder.name)} lacks {len(missing)} of the model's weights "
+            f"({', '.join(map(line, missing[:3]))} ...), but all are needed. Put the whole folder of the model there."
+        )
+    return model, processor
+
+
+def _check_version() -> None:
+    from packaging.version import Version
+
+    found = importlib.metadata.version("transformers")
+    if Version(found) < Version(OLDEST_TRANSFORMERS):
+        raise ValueError(
+            f"{_WHO}: transformers is {found}, but {OLDEST_TRANSFORMERS} or newer is needed. "
+            f"Run: pip install 'transformers>={OLDEST_TRANSFORMERS}' in ComfyUI's environment."
+        )
+
+
+def _check_file(path: Path, folder: Path) -> None:
+    """Raise for a file that would block, and for JSON that asks for what is not in the folder."""
+    if path.is_dir():
+        return
+    try:
+        open_regular(path, _MOST_BYTES).close()
+        if path.suffix == ".json" and path.name not in _READ_BY_OTHERS:
+            _check_values(read_json(path))
+    except ValueError as error:
+        raise ValueError(
+            f"{_WHO}: {line(folder.name)} is not taken ({line(path.name)} {error}), but plain files of a whole model "
+            "that is not quantised are needed. Take the model's folder as it was published."
+        ) from None
+
+
+def _check_values(settings: Mapping[str, Any]) -> None:
+    """Sizes of pictures that would fill the memory, names of files elsewhere, and other people's number formats."""
+    for key, value in _entries(settings):
+        if key in ("quantization_config", "compression_config") and value:
+            raise ValueError(f"asks for {key}")
+        if key in ("height", "width", "longest_side") and _above(value, _MOST_SIDE):
+            raise ValueError(f"has {key} {line(value)}, above {_MOST_SIDE}")
+        if key in ("shortest_edge", "min_pixels") and _above(value, _MOST_INPUTS):
+            raise ValueError(f"has {key} {line(value)}, above {_MOST_INPUTS}")
+        if key == "weight_map" and isinstance(value, dict):
+            files = [str(name) for name in value.values()]
+            if odd := [name for name in files if Path(name).name != name or "\\" in name]:
+                raise ValueError(f"names the file {line(odd[0])}")
+
+
+def _above(value: object, most: int) -> bool:
+    return isinstance(value, (int, float)) and not -most <= value <= most
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every key and value, however deep."""
+    waiting = [value]
+    while waiting:
+        for key, inner in (waiting.pop()).items():
+            yield key, inner
+            waiting += [one for one in (inner if isinstance(inner, list) else [inner]) if isinstance(one, dict)]
+
+
+def _numbers(folder: Path) -> list[int]:
+    """How many numbers each tensor of the folder has; headers are read, and nothing behind them."""
+    found = []
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(path), "pt") as file:
+            found += [math.prod(file.get_slice(key).get_shape()) for key in file.keys()]
+    return found
+
+
+def _config(folder: Path, tensors: int) -> Any:
+    """The library's configuration, without what names code: how to attend is ours to say."""
+    from transformers import CONFIG_MAPPING
+
+    values = read_json(folder / CONFIG)
+    for key, value in _entries({"": values}):
+        if _BY_THE_LAYER.search(key) and _above(value, tensors):
+            raise ValueError(f"{key} is {line(value)}, but its weights are {tensors} tensors")
+        for name in [name for name in value if name.endswith("_implementation")] if isinstance(value, dict) else []:
+            del value[name]
+    kind = values.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise ValueError(f"its model_type is {line(kind)}")
+    return CONFIG_MAPPING[kind].from_dict(values)
+
+
+def _check_size(folder: Path, kind: Any, config: Any, stored: list[int]) -> None:
+    """Compare the model that the configuration means with the weights that are there."""
+    with torch.device("meta"):
+        empty = kind(config)
+    wanted = [parameter.numel() for parameter in empty.parameters()]
+    made = sum(buffer.numel() for buffer in empty.buffers())
+    if sum(wanted) > 2 * sum(stored) or max(stored) > 4 * max(wanted) or made > _MOST_BUFFERS:
+        raise ValueError(
+            f"{_WHO}: {line(folder.name)} means a model of {sum(wanted)} numbers, the largest tensor {max(wanted)}, "
+            f"but its files hold {sum(stored)}, the largest {max(stored)}. Put the whole folder of the model there."
+        )
+
+
+def _strict_error() -> type[Exception]:
+    """What newer configurations raise for a value of another type."""
+    from huggingface_hub import errors
+
+    found: type[Exception] = getattr(errors, "StrictDataclassError", ValueError)
+    return found
