@@ -190,7 +190,7 @@ print(json.dumps({"said": said, "slowest": slowest, "grown": grown}))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux counts it")
-def test_two_hundred_hostile_replies(seed=20260101, rankings=60):
+def test_two_hundred_hostile_replies(seed=20260101, rankings=75):
     """Each ranking meets a seeded run of replies; together they take more than 200 of them."""
     used = []
 
@@ -222,4 +222,4 @@ def test_two_hundred_hostile_replies(seed=20260101, rankings=60):
         check_shown(text)
     assert found["grown"] < 300e6
     # A ranking asks again where an answer cannot be read, and then frees the model: three waits one after the other.
-    assert found["slowest"] < 3 * 1.0 + 1.0
+    assert found["slowest"] < 3 * 1.0 + 3.0  # and what a busy machine adds
