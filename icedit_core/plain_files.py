@@ -45,7 +45,7 @@ def read_json(path: Path, most: int = JSON_BYTES) -> dict[str, Any]:
         ValueError: what is wrong with it, to be put behind the file's name.
     """
     with open_regular(path, most) as file:
-        return json_object(file.read(most))
+        return json_object(file.read())  # a size to read would be allocated at once
 
 
 def json_object(data: bytes) -> dict[str, Any]:
@@ -61,5 +61,5 @@ def json_object(data: bytes) -> dict[str, Any]:
     except ValueError as error:  # bad UTF-8, bad JSON, a number of too many digits
         raise ValueError(f"is no JSON in UTF-8 ({line(error)})") from None
     if not isinstance(found, dict):
-        raise ValueError(f"is a JSON {type(found).__name__}, no object")
+        raise ValueError(f"is no JSON object, but a {type(found).__name__}")
     return found

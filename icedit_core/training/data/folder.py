@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ...foreign import line as shown
+from ...plain_files import json_object, open_regular
 from .images import decode
 from .rows import BrokenRow, Row, checked_row, checked_words, file_identity, hash_of
+
+MOST_LIST = 2 << 30  # bytes of a JSONL
+MOST_LINE = 1 << 20
 
 
 class FolderRows:
@@ -25,7 +29,7 @@ class FolderRows:
     def __init__(self, path: Path):
         self._file = _jsonl(path)
         self._folder = self._file.parent.resolve()
-        lines = self._file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        lines = _read(self._file).removeprefix(b"\xef\xbb\xbf").split(b"\n")
         self._lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
         if not self._lines:
             raise ValueError(
@@ -45,13 +49,13 @@ class FolderRows:
 
     def _picture(self, key: str, name: str, written: object) -> Path:
         if not isinstance(written, str) or not written.strip():
-            raise BrokenRow(key, f"the {name} is {written!r}, but a path is needed")
+            raise BrokenRow(key, f"the {name} is {shown(written)}, but a path is needed")
         try:
             path = (self._folder / written).resolve()
-        except (OSError, ValueError) as error:
-            raise BrokenRow(key, f"the {name} path {written!r} is none: {error}") from None
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle are a RuntimeError before 3.13
+            raise BrokenRow(key, f"the {name} path {shown(written)} is none: {shown(error)}") from None
         if not path.is_relative_to(self._folder):
-            raise BrokenRow(key, f"the {name} path {written!r} leads out of the folder")
+            raise BrokenRow(key, f"the {name} path {shown(written)} leads out of the folder")
         return path
 
     def fingerprint(self) -> str:
@@ -61,7 +65,7 @@ class FolderRows:
         def identity(path: Path) -> str:
             try:
                 return file_identity(path)
-            except OSError:
+            except (OSError, ValueError):
                 return "unreadable"
 
         found = []
@@ -87,13 +91,21 @@ def _jsonl(path: Path) -> Path:
     return found[0]
 
 
-def _fields(key: str, line: bytes) -> dict[str, Any]:
+def _read(file: Path) -> bytes:
     try:
-        fields = json.loads(line.decode("utf-8"))
-    except ValueError as error:  # bad UTF-8 or bad JSON
-        raise BrokenRow(key, f"the line is no JSON in UTF-8: {error}") from None
-    if not isinstance(fields, dict):
-        raise BrokenRow(key, "the line is no JSON object")
+        with open_regular(file, MOST_LIST) as opened:
+            return opened.read()
+    except ValueError as error:
+        raise ValueError(f"training data: {file} {error}, but a JSONL is needed. Name another, or divide it.") from None
+
+
+def _fields(key: str, line: bytes) -> dict[str, Any]:
+    if len(line) > MOST_LINE:
+        raise BrokenRow(key, f"the line has {len(line)} bytes, more than {MOST_LINE}")
+    try:
+        fields = json_object(line)
+    except ValueError as error:
+        raise BrokenRow(key, f"the line {error}") from None
     if missing := [name for name in ("source", "target", "instruction") if name not in fields]:
-        raise BrokenRow(key, f"{', '.join(missing)} missing; it has {', '.join(map(str, fields)) or 'nothing'}")
+        raise BrokenRow(key, f"{', '.join(missing)} missing; it has {shown(', '.join(fields))}")
     return fields

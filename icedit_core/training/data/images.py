@@ -6,10 +6,18 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
+from ...foreign import line
+from ...plain_files import open_regular
 from .rows import BrokenRow
+
+MOST_BYTES = 256 << 20  # of a file
+MOST_PIXELS = 89_478_485  # from here on Pillow warns of a decompression bomb
+# Those that Pillow decodes itself: others start programs, as EPS does.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "PPM", "TGA", "JPEG2000", "AVIF")
 
 # What Pillow's decoders raise on damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error, zlib.error)
@@ -30,20 +38,34 @@ def decode(key: str, name: str, data: bytes | Path) -> Image.Image:
             taste: flatten it), or has more than 8 bits a channel.
     """
     try:
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as opened:
-            opened.load()
-            image = ImageOps.exif_transpose(opened)
-            return _rgb(image)
-    except FileNotFoundError:
-        raise BrokenRow(key, f"the {name} file is missing: {data!s}") from None
+        with io.BytesIO(data) if isinstance(data, bytes) else _opened(data) as file:
+            return _decoded(file)
     except _Unusable as error:
         raise BrokenRow(key, f"the {name} {error}") from None
-    except (*DAMAGE, Image.DecompressionBombError) as error:
+    except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenRow(key, f"the {name} cannot be decoded: {_told(error)}") from None
 
 
 class _Unusable(Exception):
     pass
+
+
+def _opened(path: Path) -> BinaryIO:
+    if not path.exists():
+        raise _Unusable(f"file is missing: {line(path)}")
+    try:
+        return open_regular(path, MOST_BYTES)
+    except ValueError as error:
+        raise _Unusable(f"cannot be decoded: {line(path.name)} {error}") from None
+
+
+def _decoded(file: BinaryIO) -> Image.Image:
+    Image.init()
+    with Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as opened:
+        if opened.width * opened.height > MOST_PIXELS:
+            raise _Unusable(f"is {opened.width}x{opened.height} px, more than {MOST_PIXELS} pixels")
+        opened.load()
+        return _rgb(ImageOps.exif_transpose(opened))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -57,5 +79,5 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _told(error: Exception) -> str:
-    text = str(error) or type(error).__name__
+    text = line(str(error) or type(error).__name__)
     return "no picture format is recognised" if "cannot identify image file" in text else text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+from ...foreign import line
 from .images import decode
 from .rows import BrokenRow, Row, checked_row, checked_words, hash_of
 from .tables import Table, picture_bytes
@@ -48,5 +49,5 @@ def _wording(key: str, wordings: object) -> str:
         except BrokenRow:
             continue
     if not usable:
-        raise BrokenRow(key, f"edited_prompt_list is {wordings!r}, but an instruction is needed")
+        raise BrokenRow(key, f"edited_prompt_list is {line(wordings)}, but an instruction is needed")
     return usable[zlib.crc32(key.encode("utf-8", "surrogatepass")) % len(usable)]

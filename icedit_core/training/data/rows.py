@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from ...foreign import line
+from ...plain_files import open_regular
 from ...prompt import clean
 
+MOST_FILE = 1 << 50  # bytes; two small parts of a file are read
 SHAPE_TOLERANCE = 0.02  # how far the proportions of source and target may differ
 
 
@@ -26,8 +30,8 @@ class BrokenRow(Exception):
     """
 
     def __init__(self, key: str, reason: str):
-        super().__init__(f"{key}: {reason}")
-        self.key, self.reason = key, reason
+        self.key, self.reason = line(key), line(reason, 1000)
+        super().__init__(f"{self.key}: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def checked_row(key: str, source: Image.Image, target: Image.Image, instruction:
             size alone is none: both are brought to the panel's size.
     """
     if task is not None and not isinstance(task, str):
-        raise BrokenRow(key, f"the task is {task!r}, but words or nothing are needed")
+        raise BrokenRow(key, f"the task is {line(task)}, but words or nothing are needed")
     (w, h), (w2, h2) = source.size, target.size
     if abs(w * h2 - w2 * h) > SHAPE_TOLERANCE * max(w * h2, w2 * h):
         raise BrokenRow(key, f"the source is {w}x{h} px and the target {w2}x{h2} px: other proportions")
@@ -129,13 +133,13 @@ def checked_words(key: str, instruction: object) -> str:
         BrokenRow: it is no text, says nothing, or cannot be written as UTF-8.
     """
     if not isinstance(instruction, str):
-        raise BrokenRow(key, f"the instruction is {instruction!r}, but words are needed")
+        raise BrokenRow(key, f"the instruction is {line(instruction)}, but words are needed")
     try:
         clean(instruction).encode("utf-8")
     except UnicodeEncodeError:
         raise BrokenRow(key, "the instruction is no valid Unicode text") from None
     except ValueError:
-        raise BrokenRow(key, f"the instruction is empty: {instruction!r}") from None
+        raise BrokenRow(key, f"the instruction is empty: {line(instruction)}") from None
     return instruction
 
 
@@ -153,9 +157,12 @@ def file_identity(path: Path, sample: int = 1 << 14) -> str:
 
     Dates are left out, so that a copy on another machine is the same data. An edit in place that keeps the size and
     both ends of a larger file is not seen; PNG and Parquet files end in sums over what comes before.
+
+    Raises:
+        ValueError: no regular file, or none that can be opened.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path, MOST_FILE) as file:
+        size = os.fstat(file.fileno()).st_size
         head = file.read(sample)
         file.seek(max(sample, size - sample))
         tail = file.read(sample)

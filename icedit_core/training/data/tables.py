@@ -11,11 +11,20 @@ from collections.abc import Iterator
 from glob import glob, has_magic
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from ...foreign import line
+from . import parquet_pages
 from .rows import BrokenRow, file_identity, hash_of
 
 BATCH = 16  # rows in memory at once
+MOST_CELL = 64 << 20  # bytes of a picture or text
+MOST_GROUP = 1 << 30  # unpacked bytes of a column in a row group, which Parquet may have to unpack at once
+MOST_ITEMS = 1 << 20  # of all lists of a column in a row group
+
+
+class TooLarge(Exception):
+    """What would not fit into memory; nothing of it was read."""
 
 
 class _Shard(Protocol):
@@ -56,7 +65,7 @@ class Table:
         try:
             shard = _open(self._files[index], ())
         except _errors() as error:
-            self._problems[index] = f"is no readable shard, its rows are not counted: {error}"
+            self._problems[index] = f"is no readable shard, its rows are not counted: {line(error)}"
             return 1
         shard.close()
         if missing := [name for name in self._columns[0] if name not in shard.columns]:
@@ -82,8 +91,10 @@ class Table:
             raise BrokenRow(self.key(index), f"{self._names[shard]} {self._problems[shard]}")
         try:
             return self._shard(shard).read(row)
+        except TooLarge as error:
+            raise BrokenRow(self.key(index), f"{self._names[shard]} has {error}") from None
         except _errors() as error:
-            raise BrokenRow(self.key(index), f"{self._names[shard]} is damaged here: {error}") from None
+            raise BrokenRow(self.key(index), f"{self._names[shard]} is damaged here: {line(error)}") from None
 
     def _place(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
@@ -109,13 +120,15 @@ class _Parquet:
     def __init__(self, file: Path, wanted: tuple[str, ...]):
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(file)
+        self._source = file.open("rb")
+        self._file = pq.ParquetFile(self._source)
         meta = self._file.metadata
         self.rows, self.columns = meta.num_rows, list(self._file.schema_arrow.names)
         self._wanted = [name for name in wanted if name in self.columns]
         self._group_ends = list(accumulate(meta.row_group(g).num_rows for g in range(meta.num_row_groups)))
         self._group = -1  # where the cursor is
         self._batches: Iterator[Any] = iter(())
+        self._ways: dict[int, int | Exception] = {}  # by row group: rows to read at once, or why none
         self._start = 0
         self._batch: Any = None
         self._damage: dict[int, tuple[int, Exception]] = {}  # by row group: from this row on
@@ -125,7 +138,8 @@ class _Parquet:
         if group in self._damage and row >= self._damage[group][0]:
             raise self._damage[group][1]
         if group != self._group or self._batch is None or row < self._start:
-            self._group, self._batches = group, self._file.iter_batches(BATCH, [group], self._wanted)
+            rows = self._rows_at_once(group)
+            self._group, self._batches = group, self._file.iter_batches(rows, [group], self._wanted)
             self._start, self._batch = self._group_ends[group - 1] if group else 0, None
         while self._batch is None or row >= self._start + self._batch.num_rows:
             self._start += self._batch.num_rows if self._batch else 0
@@ -135,10 +149,60 @@ class _Parquet:
             except _errors() as error:
                 self._damage[group] = (self._start, error)
                 raise
-        return self._batch.slice(row - self._start, 1).to_pylist()[0]
+        return _values(self._batch.slice(row - self._start, 1))
+
+    def _rows_at_once(self, group: int) -> int:
+        """Rows to read at once, so that what they repeat from a dictionary fits into memory.
+
+        Raises:
+            TooLarge, Damaged: by the headers of the pages; nothing was unpacked.
+        """
+        if group not in self._ways:
+            try:
+                self._ways[group] = _rows_that_fit(self._source, self._file, group, self._wanted)
+            except (TooLarge, parquet_pages.Damaged) as error:
+                self._ways[group] = error
+        way = self._ways[group]
+        if isinstance(way, Exception):
+            raise way
+        return way
 
     def close(self) -> None:
         self._file.close()
+        self._source.close()
+
+
+def _rows_that_fit(source: BinaryIO, file: Any, group: int, wanted: list[str]) -> int:
+    meta, most = file.metadata.row_group(group), BATCH
+    for index in range(meta.num_columns):
+        column = meta.column(index)
+        if column.path_in_schema.split(".")[0] not in wanted:
+            continue
+        dictionary = column.dictionary_page_offset
+        start = column.data_page_offset if dictionary is None else min(dictionary, column.data_page_offset)
+        pages = parquet_pages.measure(source, start, column.total_compressed_size)
+        name = line(column.path_in_schema)
+        if pages.size > MOST_GROUP:
+            raise TooLarge(f"{pages.size} bytes of {name} in a row group, more than {MOST_GROUP}: write smaller ones")
+        if pages.largest_value > MOST_CELL and pages.size - pages.dictionary > MOST_CELL:
+            raise TooLarge(f"{pages.largest_value} bytes of {name} in a row, more than {MOST_CELL}")
+        if file.schema.column(index).max_repetition_level and pages.values > MOST_ITEMS:
+            raise TooLarge(f"{pages.values} items of {name} in a row group, more than {MOST_ITEMS}")
+        most = min(most, max(1, MOST_GROUP // max(1, pages.dictionary)))
+    return most
+
+
+def _values(row: Any) -> dict[str, Any]:
+    """The values of a table of one row.
+
+    Raises:
+        TooLarge: a cell is.
+    """
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        if column.nbytes > MOST_CELL:
+            raise TooLarge(f"{column.nbytes} bytes of {line(name)} in a row, more than {MOST_CELL}")
+    values: dict[str, Any] = row.to_pylist()[0]
+    return values
 
 
 class _Arrow:
@@ -150,16 +214,35 @@ class _Arrow:
         self._map = pa.memory_map(str(file))
         opener = pa.ipc.open_file if self._map.read(6) == b"ARROW1" else pa.ipc.open_stream
         self._map.seek(0)
-        self._table = opener(self._map).read_all()
+        self._table = pa.Table.from_batches(*_unpacked(opener(self._map), file.stat().st_size))
         self.rows, self.columns = self._table.num_rows, self._table.column_names
         self._table = self._table.select([name for name in wanted if name in self.columns])
 
     def read(self, row: int) -> dict[str, Any]:
-        return self._table.slice(row, 1).to_pylist()[0]
+        return _values(self._table.slice(row, 1))
 
     def close(self) -> None:
         self._table = None
         self._map.close()
+
+
+def _unpacked(reader: Any, size: int) -> tuple[list[Any], Any]:
+    """The batches of an Arrow file and their schema; `datasets` packs none, so together they are no larger than it.
+
+    Raises:
+        OSError: they are.
+    """
+    import pyarrow as pa
+
+    streamed = isinstance(reader, pa.ipc.RecordBatchStreamReader)
+    batches = iter(reader) if streamed else map(reader.get_batch, range(reader.num_record_batches))
+    found: list[Any] = []
+    for batch in batches:
+        size -= batch.nbytes
+        if size < 0:
+            raise OSError("it is packed, and unpacks to more than its own size: save it unpacked")
+        found.append(batch)
+    return found, reader.schema
 
 
 def _open(file: Path, wanted: tuple[str, ...]) -> _Shard:
@@ -203,8 +286,10 @@ def picture_bytes(key: str, name: str, value: object) -> bytes:
         BrokenRow: null, of another type, or a path to a file that is not part of the shard.
     """
     if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
-        raise BrokenRow(key, f"the {name} is only a path, {value['path']!r}, but its bytes are needed in the shard")
+        raise BrokenRow(key, f"the {name} is only a path, {line(value['path'])}, but its bytes are needed in the shard")
     data = value.get("bytes") if isinstance(value, dict) else value
+    if isinstance(data, bytes) and len(data) > MOST_CELL:
+        raise BrokenRow(key, f"the {name} has {len(data)} bytes, more than {MOST_CELL}")
     if not isinstance(data, bytes) or not data:
         found = "null" if data is None else "empty" if data == b"" else f"of type {type(data).__name__}"
         raise BrokenRow(key, f"the {name} is {found}, but an encoded picture is needed")
