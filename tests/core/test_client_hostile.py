@@ -114,6 +114,26 @@ class TestSizes:
             with pytest.raises(UnexpectedAnswer, match="more than 16 MB came"):
                 await client.system_stats()
 
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            b"HTTP/1.1 200 OK\r\nA: ",
+        ],
+    )
+    async def test_endless_headers_end(self, head):
+        async def endless(request: web.Request) -> web.StreamResponse:
+            request.transport.write(head)
+            while not request.transport.is_closing():
+                request.transport.write(b"A" * MB if head.endswith(b"A: ") else b"A: b\r\n" * 10_000)
+                await asyncio.sleep(0)
+            return web.Response()
+
+        async with serving(web.get("/system_stats", endless), timeout=20) as client:
+            with pytest.raises(ComfyError, match="Too many headers|more than 8190 bytes"):
+                await client.system_stats()
+
     async def test_a_few_megabytes_of_many_values_are_no_answer(self):
         body = b'{"a":[' + b"{}," * 2_000_000 + b"0]}"
         async with serving(web.get("/system_stats", answering(body))) as client:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import io
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -239,12 +241,19 @@ class TestOddAnswers:
         assert words.replace("\n", "").isprintable() and "\nicedit edit: all" not in words and len(words) < 4000
         assert "\\x1b]0;title" in words and "\\u202egnp.exe was not saved" in words
 
-    def test_a_server_that_says_nothing_is_given_up(self, server, home, capsys):
-        async def silent(_socket: web.WebSocketResponse, _prompt_id: str) -> None:
-            return
+    @pytest.mark.parametrize("flood", [False, True])
+    def test_a_server_that_says_nothing_is_given_up_though_it_pings(self, server, home, capsys, flood):
+        async def silent(socket: web.WebSocketResponse, _prompt_id: str) -> None:
+            end = time.monotonic() + 3
+            while flood and time.monotonic() < end:
+                for _ in range(1000):
+                    await socket.ping(b"x" * 100)
+                await asyncio.sleep(0)
 
         server.talk = silent
+        before = time.monotonic()
         assert server.edit(home, "-o", "o.png", "--timeout", "0.5") == 1
+        assert time.monotonic() - before < 2.5
         assert "no news for 0.5 s" in capsys.readouterr().err
 
 
