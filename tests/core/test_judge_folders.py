@@ -86,7 +86,13 @@ def test_no_module_that_an_adapter_names_is_imported(folder, adapter, tmp_path, 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("[1]", "no JSON object, but a list"), (DEEP, "nested too deeply"), ("{", "no JSON"), ("1" * 5000, "no JSON"), ("", "no JSON")],
+    [
+        ("[1]", "no JSON object, but a list"),
+        (DEEP, "nested too deeply"),
+        ("{", "no JSON"),
+        ("1" * 5000, "no JSON"),
+        ("", "no JSON"),
+    ],
 )
 def test_settings_that_are_none(folder, broken, adapter, text, words):
     (adapter / "adapter_config.json").write_text(text)

@@ -184,7 +184,7 @@ def _rows_that_fit(source: BinaryIO, file: Any, group: int, wanted: list[str]) -
         name = line(column.path_in_schema)
         if pages.size > MOST_GROUP:
             raise TooLarge(f"{pages.size} bytes of {name} in a row group, more than {MOST_GROUP}: write smaller ones")
-        if pages.largest_value > MOST_CELL and pages.size - pages.dictionary > MOST_CELL:
+        if pages.largest_value > MOST_CELL:
             raise TooLarge(f"{pages.largest_value} bytes of {name} in a row, more than {MOST_CELL}")
         if file.schema.column(index).max_repetition_level and pages.values > MOST_ITEMS:
             raise TooLarge(f"{pages.values} items of {name} in a row group, more than {MOST_ITEMS}")
