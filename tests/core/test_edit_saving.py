@@ -228,7 +228,9 @@ class TestOddAnswers:
     @pytest.mark.parametrize(("part", "value"), CASES)
     def test_a_sentence(self, server, home, capsys, part, value):
         server.handlers[part] = as_json(value)
-        assert server.edit(home, "-o", "o.png", "--set", "What to change.instruction=x") in (0, 1, 2)
+        setting = ["--set", "What to change.instruction=x"] if part == "api" else []  # reads the titles of the nodes
+        code = server.edit(home, "-o", "o.png", *setting)
+        assert code in ((1,) if part in ("prompt", "upload", "history") else (1, 2))
         words = capsys.readouterr().err
         assert words and "Traceback" not in words and words.replace("\n", "").isprintable()
 
