@@ -67,13 +67,18 @@ def _main_table(result: dict) -> list[str]:
     for name, variant in result["variants"].items():
         own = variant["figures"]
         millions = f"{variant['parameters'] / 1e6:.2f}" if "parameters" in variant else "-"
-        shares = " | ".join(f"{own[group]['success']:.1%}" for group in groups)
+        shares = _shares(own, groups)
         paper = f"{PAPER[name][2]:.2f}" if name in PAPER else "-"
         lines.append(f"| {LABELS[name]} | {millions} | {shares} | {own['all']['outside']:.3f} | {paper} |")
     top = result["ceiling"]
-    shares = " | ".join(f"{top[group]['success']:.1%}" for group in groups)
+    shares = _shares(top, groups)
     lines.append(f"| autoencoder's ceiling | - | {shares} | {top['all']['outside']:.3f} | - |")
     return [*lines, ""]
+
+
+def _shares(figures: dict, groups: tuple[str, ...]) -> str:
+    """The success of each group; few scenes have none of some."""
+    return " | ".join(f"{figures[group]['success']:.1%}" if group in figures else "-" for group in groups)
 
 
 def _usage(result: dict) -> list[str]:

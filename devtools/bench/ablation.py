@@ -62,9 +62,10 @@ def write(kept: dict, found: dict[str, dict], facts: dict, shown: list, out: Pat
         "machine": describe("no GPU used"),
         "torch": torch.__version__,
     }
+    page = ablation_page.page(result)
     out.mkdir(parents=True, exist_ok=True)
     (out / "ablation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (out / "ablation.md").write_text(ablation_page.page(result), encoding="utf-8")
+    (out / "ablation.md").write_text(page, encoding="utf-8")
     pictures = {
         name: [unpacked(text).astype(np.float32) / 255 for text in part["shown"]]
         for name, part in found.items()
@@ -72,7 +73,7 @@ def write(kept: dict, found: dict[str, dict], facts: dict, shown: list, out: Pat
     }
     if set(pictures) == set(VARIANTS):
         ablation_page.sheet(shown, pictures).save(out / "ablation.png", optimize=True)
-    log.info("%s", ablation_page.page(result))
+    log.info("%s", page)
 
 
 def main() -> None:
@@ -91,7 +92,7 @@ def main() -> None:
     if {k: kept.get(k) for k in facts} != facts:
         kept, wanted = {"variants": {}}, [CEILING, *wanted]
     shown = ablation_page.chosen(examples)
-    with Progress("ablation", len(wanted), {"facts": facts, "only": wanted, "code": code()}) as progress:
+    with Progress("ablation", len(wanted), {"facts": facts, "code": code()}) as progress:
         found = measured(progress, wanted, args.count, shown, args.workers)
         write(kept, found, facts, [examples[i] for i in shown], args.out)
 

@@ -27,7 +27,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "out"
-CODE = ("icedit_core", "nodes", "demo", "workshop", "devtools")
+PACK = ("icedit_core", "nodes", "demo")
 SAID = 5.0  # seconds at least between two lines
 
 
@@ -40,7 +40,7 @@ class Progress:
         made: what they depend on (weights, options, code), as JSON has it. Each `made` has a file of its own, so
             results of others are neither mixed in nor lost. None: the bench keeps its results itself.
         silence: seconds without news after which a line says that the bench is still at work.
-        remove: remove the file once the block ended well with all results.
+        remove: remove the file once the block ended well.
     """
 
     def __init__(
@@ -82,12 +82,11 @@ class Progress:
         self._ended.set()
         if not self.path:
             return
-        if kind is None and self.remove and self.done >= self.total:
+        if kind is None and self.remove:
             self.path.unlink()
-        elif self.done < self.total:
-            self._say(
-                f"stopped; {self.done} of {self.total} are kept in {self.path}, the same command goes on with them"
-            )
+        elif kind is not None or self.done < self.total:
+            words = f"{self.done} of {self.total} are kept in {self.path}, the same command goes on with them"
+            self._say(f"stopped; {words}")
 
     def get(self, key: str, measure: Callable[[], Any]) -> Any:
         """The result of that name: the kept one, or what `measure` gives, which is kept from now on."""
@@ -135,8 +134,8 @@ def digest(data: bytes) -> str:
 
 
 def code(root: Path = ROOT) -> str:
-    """A digest of the pack's Python: figures of other code are not taken over."""
-    files = sorted(path for folder in CODE for path in (root / folder).rglob("*.py"))
+    """A digest of the pack's Python: figures of another pack are not taken over, those of a mended page are."""
+    files = sorted(path for folder in PACK for path in (root / folder).rglob("*.py"))
     return digest(b"".join(path.relative_to(root).as_posix().encode() + path.read_bytes() for path in files))
 
 
