@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import cutout
 from .change import changed
 from .diptych import source_part
 from .layout import Layout
@@ -84,6 +85,9 @@ def _weight(left: Tensor, right: Tensor, source: Tensor, layout: Layout, index: 
             touched = (left != right).any(-1).float()
             return allowed * F.adaptive_max_pool2d(touched[:, None], (bh, bw))[:, 0]
     found = _scaled(changed(left, right, source, edge.threshold), (bw, bh))
+    if bw > left.shape[2]:  # else nothing is enlarged, and nothing blurred by it
+        full = layout.image[index : index + 1, y : y + bh, x : x + bw, :3].to(left).clamp(0, 1)
+        found = cutout.fit(found, full, resize(right, (bw, bh)), bw / left.shape[2])
     found = feather(grow(found, edge.grow), edge.feather)
     return found if allowed is None else torch.minimum(found, allowed)
 

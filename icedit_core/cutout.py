@@ -1,0 +1,97 @@
+"""How an edit is cut out of the right panel at the source's full resolution: along the source's own edges.
+
+The change is found at the panel's resolution, and an enlarged panel is blurred: its border would take a rim of
+repainted pixels along. Two rules mend the border, both read off the source, which is exact:
+
+- where the source is flat, the enlarged panel goes over from the source to the edit within a few pixels; each pixel
+  takes as much of it as it already shows;
+- where the border follows the source's own edges (a thing that was recoloured or removed, as a whole), the pixels
+  beyond such an edge are the source's.
+
+Elsewhere, as where a thing of another shape was painted over an edge, the mask stays as it was found.
+Written with torch alone, as `change` is.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# In panel px, each multiplied by the enlargement; measured on sampled demo edits (benchmarks/keep.md).
+BAND = 2  # how far inside its border a mask is looked at anew
+REACH = 3  # px in which the strongest change counts as the whole edit
+SIDE = 4  # px in which the colours on both sides of the border are averaged
+NEAR = 12  # px in which the border is asked whether it follows the source's edges
+FLAT_RANGE, EDGE_RANGE = 1.5, 1  # px around a pixel in which the source is flat, or has an edge
+FLAT, EDGE = 0.1, 0.15  # range of a channel below which it is flat, and above which there is an edge
+LEAST = 0.1  # share of the edit that a pixel of a flat place must show
+FOLLOWS = 0.8  # share of the border nearby that lies on edges
+BEYOND = 0.12  # share of the inner colour below which a pixel lies beyond the source's edge
+INVISIBLE = 0.02  # weights below it are 0
+MOST = 0.6  # share of the picture from which an edit has no border to speak of
+
+
+def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
+    """Fit an enlarged change mask to the source.
+
+    Args:
+        weight: (B, H, W) in [0, 1], the found change, enlarged.
+        source, right: (B, H, W, 3) in [0, 1], the source and the enlarged right panel.
+        scale: source px per panel px.
+    Returns:
+        (B, H, W) in [0, 1], nowhere above `weight`.
+    """
+    if not weight.any():
+        return weight
+
+    def px(length: float) -> int:
+        return max(1, round(length * scale))
+
+    mask = (weight > 0.5).float()
+    core, outside = 1 - _maximum(1 - mask, px(BAND)), 1 - _maximum(mask, px(1))
+    apart = (right - source).abs().amax(-1)
+    shown = apart / _maximum(apart * mask, px(REACH)).clamp(min=1e-3)
+    flat = _range(source, px(FLAT_RANGE)) < FLAT
+    fitted = torch.where(flat, torch.minimum(weight, ((shown - LEAST) / (1 - LEAST)).clamp(0, 1)), weight)
+    beyond = _beyond(mask, core, outside, source, px) & ~flat
+    fitted = torch.where(beyond, torch.zeros_like(weight), fitted)
+    fitted = torch.where(core > 0, weight, fitted)
+    fitted = torch.where(fitted > INVISIBLE, fitted, torch.zeros_like(fitted))
+    return torch.where(mask.mean(dim=(1, 2), keepdim=True) < MOST, fitted, weight)
+
+
+def _beyond(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> Tensor:
+    """Pixels on the far side of an edge of the source that the border follows, (B, H, W) bool."""
+    border = _maximum(mask, 1) - mask
+    on_edge = border * (_range(source, px(EDGE_RANGE)) > EDGE)
+    follows = _mean(on_edge, px(NEAR)) > FOLLOWS * _mean(border, px(NEAR))
+    inner, has_inner = _mean_colour(source, core, px(SIDE))
+    outer, has_outer = _mean_colour(source, outside, px(SIDE))
+    across = inner - outer
+    length = across.square().sum(-1)
+    share = ((source - outer) * across).sum(-1) / length.clamp(min=1e-6)
+    return follows & has_inner & has_outer & (length > EDGE**2) & (share < BEYOND)
+
+
+def _mean_colour(source: Tensor, mask: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """The mean colour (B, H, W, 3) of the masked pixels around each, and whether there are any (B, H, W)."""
+    amount = _mean(mask, radius)
+    sums = torch.stack([_mean(source[..., i] * mask, radius) for i in range(3)], dim=-1)
+    return sums / amount[..., None].clamp(min=1e-6), amount > 1e-6
+
+
+def _range(source: Tensor, radius: int) -> Tensor:
+    """The largest range of a channel within `radius`, (B, H, W)."""
+    channels = source.unbind(-1)
+    return torch.stack([_maximum(c, radius) + _maximum(-c, radius) for c in channels]).amax(0)
+
+
+def _maximum(values: Tensor, radius: int) -> Tensor:
+    size = 2 * radius + 1
+    rows = F.max_pool2d(values[:, None], (1, size), stride=1, padding=(0, radius))
+    return F.max_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
+
+
+def _mean(values: Tensor, radius: int) -> Tensor:
+    size = 2 * radius + 1
+    rows = F.avg_pool2d(values[:, None], (1, size), stride=1, padding=(0, radius))
+    return F.avg_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
