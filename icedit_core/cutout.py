@@ -6,7 +6,7 @@ repainted pixels along. Two rules mend the border, both read off the source, whi
 - where the source is flat, the enlarged panel goes over from the source to the edit within a few pixels; each pixel
   takes as much of it as it already shows;
 - where the border follows the source's own edges (a thing that was recoloured or removed, as a whole), the pixels
-  beyond such an edge are the source's.
+  beyond such an edge are the source's, and those on it the edit's.
 
 Elsewhere, as where a thing of another shape was painted over an edge, the mask stays as it was found.
 Written with torch alone, as `change` is.
@@ -25,7 +25,7 @@ FLAT_RANGE, EDGE_RANGE = 1.5, 1  # px around a pixel in which the source is flat
 FLAT, EDGE = 0.1, 0.15  # range of a channel below which it is flat, and above which there is an edge
 LEAST = 0.1  # share of the edit that a pixel of a flat place must show
 FOLLOWS = 0.8  # share of the border nearby that lies on edges
-BEYOND = 0.12  # share of the inner colour below which a pixel lies beyond the source's edge
+BEYOND = 0.03  # share of the inner colour below which a pixel lies beyond the source's edge
 INVISIBLE = 0.02  # weights below it are 0
 MOST = 0.6  # share of the picture from which an edit has no border to speak of
 
@@ -38,7 +38,7 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
         source, right: (B, H, W, 3) in [0, 1], the source and the enlarged right panel.
         scale: source px per panel px.
     Returns:
-        (B, H, W) in [0, 1], nowhere above `weight`.
+        (B, H, W) in [0, 1], 0 where `weight` is 0.
     """
     if not weight.any():
         return weight
@@ -52,15 +52,16 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
     shown = apart / _maximum(apart * mask, px(REACH)).clamp(min=1e-3)
     flat = _range(source, px(FLAT_RANGE)) < FLAT
     fitted = torch.where(flat, torch.minimum(weight, ((shown - LEAST) / (1 - LEAST)).clamp(0, 1)), weight)
-    beyond = _beyond(mask, core, outside, source, px) & ~flat
-    fitted = torch.where(beyond, torch.zeros_like(weight), fitted)
+    along, share = _edges(mask, core, outside, source, px)
+    sides = torch.where(share < BEYOND, torch.zeros_like(weight), (weight > 0).float())  # no rest of the old colour
+    fitted = torch.where(along & ~flat, sides, fitted)
     fitted = torch.where(core > 0, weight, fitted)
     fitted = torch.where(fitted > INVISIBLE, fitted, torch.zeros_like(fitted))
     return torch.where(mask.mean(dim=(1, 2), keepdim=True) < MOST, fitted, weight)
 
 
-def _beyond(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> Tensor:
-    """Pixels on the far side of an edge of the source that the border follows, (B, H, W) bool."""
+def _edges(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> tuple[Tensor, Tensor]:
+    """Where the border follows an edge of the source, and how much of the inner colour each pixel has, (B, H, W)."""
     border = _maximum(mask, 1) - mask
     on_edge = border * (_range(source, px(EDGE_RANGE)) > EDGE)
     follows = _mean(on_edge, px(NEAR)) > FOLLOWS * _mean(border, px(NEAR))
@@ -69,7 +70,7 @@ def _beyond(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> 
     across = inner - outer
     length = across.square().sum(-1)
     share = ((source - outer) * across).sum(-1) / length.clamp(min=1e-6)
-    return follows & has_inner & has_outer & (length > EDGE**2) & (share < BEYOND)
+    return follows & has_inner & has_outer & (length > EDGE**2), share
 
 
 def _mean_colour(source: Tensor, mask: Tensor, radius: int) -> tuple[Tensor, Tensor]:

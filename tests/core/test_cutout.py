@@ -54,7 +54,7 @@ def test_the_rim_goes_and_the_edit_stays(kind):
     right = panel(painted(larger, BLUE, GROUND) if kind != "removed" else target)
     weight = found(larger, wider=0 if kind == "recoloured" else 1)
     fitted = fit(weight, source, right, SCALE)
-    assert (fitted <= weight).all()
+    assert not fitted[weight == 0].any()
     edited = (source - target).abs().amax(-1) > 0.06
     assert (fitted[edited] > 0).float().mean() > 0.99
     assert fitted[(shape > 0) & (disc(96, 96, 30) > 0)].min() == 1
