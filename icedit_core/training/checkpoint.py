@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import pickle
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
+from ..foreign import line
+from ..plain_files import open_regular
+
+log = logging.getLogger(__name__)
 NAME = re.compile(r"step-(\d{8,})")
-STATE = "state.pt"
+STATE, HASH = "state.pt", "state.sha256"
+_MOST_BYTES = 1 << 42
+_DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+    pickle.UnpicklingError,
+)  # fmt: skip
 
 
 class Checkpoints:
@@ -38,20 +51,26 @@ class Checkpoints:
         Args:
             state: tensors, numbers, texts, lists and dicts of these.
             write_adapter: writes the adapter file to the path it is given.
+        Raises:
+            ValueError: it cannot be written; the checkpoints of before are as they were.
         """
         final = self.path(step)
         if final.exists():
             return final
-        self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.folder / f".writing-{step:08d}"
         shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
-        torch.save(dict(state), beside / STATE)
-        write_adapter(beside / "adapter.safetensors")
-        for path in (*beside.iterdir(), beside):
-            sync(path)
-        beside.rename(final)
-        sync(self.folder)
+        try:
+            with writing(final):
+                beside.mkdir(parents=True)
+                torch.save(dict(state), beside / STATE)
+                (beside / HASH).write_text(f"{_hash(beside / STATE)}  {STATE}\n", encoding="ascii")
+                write_adapter(beside / "adapter.safetensors")
+                for path in (*beside.iterdir(), beside):
+                    sync(path)
+                beside.rename(final)
+                sync(self.folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
         self.tidy()
         return final
 
@@ -59,16 +78,20 @@ class Checkpoints:
         """The state of one checkpoint, on the CPU.
 
         Raises:
-            ValueError: the file is damaged.
+            ValueError: the file is damaged, or of another step than its folder.
         """
         path = self.path(step)
         try:
-            return torch.load(path / STATE, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as problem:
-            raise ValueError(
-                f"icedit train: {path} cannot be read ({problem}), but a whole checkpoint is needed. "
-                "Delete this folder; the one before it is used then."
-            ) from problem
+            _check_hash(path)
+            with open_regular(path / STATE, _MOST_BYTES) as file:
+                state = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise ValueError("it holds no training")
+            if type(found := state.get("step")) is not int or found != step:
+                raise ValueError(f"it is of step {line(found)}")
+        except _DAMAGE as problem:
+            raise unusable(path, problem) from problem
+        return state
 
     def tidy(self) -> None:
         """Remove all but the newest `keep` checkpoints, and what an interrupted writing left behind."""
@@ -85,6 +108,52 @@ class Checkpoints:
         while (aside := self.folder.with_name(f"{self.folder.name}-old-{number}")).exists():
             number += 1
         return self.folder.rename(aside)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one sentence that something at or below `path` cannot be written."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as problem:
+        # torch and safetensors tell of a full disk by errors of their own
+        if (
+            isinstance(problem, RuntimeError)
+            and "inline_container" not in str(problem)
+            and "iostream" not in str(problem)
+        ):
+            raise
+        where = problem.filename if isinstance(problem, OSError) and problem.filename else path
+        raise ValueError(
+            f"icedit train: {line(where)} cannot be written ({line(problem)}), but room and permission are needed. "
+            "Make room, or choose another output.folder; the same command goes on from the last whole checkpoint."
+        ) from problem
+
+
+def unusable(path: Path, problem: Exception) -> ValueError:
+    """What to say of a checkpoint that cannot be gone on from."""
+    return ValueError(
+        f"icedit train: {path} cannot be read ({line(problem)}), but a whole checkpoint is needed. "
+        "Delete this folder; the one before it is used then."
+    )
+
+
+def _check_hash(path: Path) -> None:
+    if not (path / HASH).exists():
+        log.warning("%s has no %s, as those of earlier versions: it is used without that check", path, HASH)
+        return
+    with open_regular(path / HASH, 1000) as file:
+        written = file.read().split()
+    if written[:1] != [_hash(path / STATE).encode()]:
+        raise ValueError(f"{STATE} is not what was written: its SHA-256 is another than in {HASH}")
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open_regular(path, _MOST_BYTES) as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

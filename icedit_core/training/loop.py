@@ -13,10 +13,11 @@ from typing import Any
 import torch
 
 from . import validation
-from .checkpoint import Checkpoints, differences
+from .checkpoint import Checkpoints, differences, unusable, writing
 from .config import Config, flat, global_batch, identity
 from .data.rows import Rows, open_rows
 from .learner import Learner
+from .lock import FolderLock
 from .lora import save_adapter
 from .plot import loss_plot
 from .records import Table, write_report
@@ -47,30 +48,33 @@ def train(
     Returns:
         the adapter's file, in the published layout.
     Raises:
-        ValueError: the config, the data and the checkpoint do not fit each other.
+        ValueError: the config, the data and the checkpoint do not fit each other, another training writes to the
+            output folder, or it cannot be written.
         KeyboardInterrupt: stopped by a signal, after saving.
     """
     accelerator = make_accelerator(config)
     rows = open_rows(config.data) if rows is None else rows
     base = open_base(config, accelerator.device) if base is None else base
-    cache = open_cache(config, rows, base, accelerator)
-    learner = Learner(config, accelerator, base, cache)
-    try:
-        loop = Loop(learner, rows.fingerprint(), on_event)
-        loop.start(resume)
-        with Stop() as stop:
-            finished = loop.run(stop)
-        if not finished:
-            raise KeyboardInterrupt(f"stopped after step {learner.step}; the same command goes on from there")
-        return loop.finish()
-    finally:
-        learner.release()
+    with writing(Path(config.output.folder)):
+        cache = open_cache(config, rows, base, accelerator)
+        learner, lock = Learner(config, accelerator, base, cache), FolderLock(Path(config.output.folder))
+        try:
+            loop = Loop(learner, rows.fingerprint(), on_event, lock)
+            loop.start(resume)
+            with Stop() as stop:
+                finished = loop.run(stop)
+            if not finished:
+                raise KeyboardInterrupt(f"stopped after step {learner.step}; the same command goes on from there")
+            return loop.finish()
+        finally:
+            lock.release()
+            learner.release()
 
 
 class Loop:
     """Steps, and everything that is written around them; files are written by the main process alone."""
 
-    def __init__(self, learner: Learner, data: str, on_event: OnEvent | None):
+    def __init__(self, learner: Learner, data: str, on_event: OnEvent | None, lock: FolderLock):
         self.learner, self.config, self.accelerator = learner, learner.config, learner.accelerator
         self.out, self.main = Path(self.config.output.folder), self.accelerator.is_main_process
         self._tell: OnEvent = on_event if on_event and self.main else lambda kind, values: None
@@ -81,6 +85,7 @@ class Loop:
             "the base model": learner.base.fingerprint(),
         }
         self.checkpoints = Checkpoints(self.out / "checkpoints", self.config.output.keep)
+        self.lock = lock
         self.router = RouterLog()
         self.losses = Table(self.out / "loss.csv", ["loss", "rate", "scale", "balance"])
         self.routes = Table(self.out / "router.csv", [f"expert_{i}" for i in range(self.config.adapter.experts)])
@@ -92,15 +97,14 @@ class Loop:
         """Begin, or go on from the newest checkpoint.
 
         Raises:
-            ValueError: the checkpoint is of another training.
+            ValueError: the checkpoint is of another training, or the folder is another training's.
         """
         from accelerate.utils import broadcast_object_list
 
-        if self.main:
-            self.out.mkdir(parents=True, exist_ok=True)
-            if resume == "never" and (aside := self.checkpoints.set_aside()):
-                log.info("the checkpoints of an earlier training are now in %s", aside)
-        (newest,) = broadcast_object_list([max(self.checkpoints.steps(), default=None)])
+        problem = self._take_folder(resume) if self.main else None
+        problem, newest = broadcast_object_list([problem, max(self.checkpoints.steps(), default=None)])
+        if problem:
+            raise ValueError(problem)
         if newest is not None:
             self._load(newest)
         if self.main:
@@ -109,6 +113,17 @@ class Loop:
             how, step = ("going on" if self.learner.step else "starting"), self.learner.step
             log.info("%s: step %d of %d, %d rows", how, step, self.config.train.steps, self.learner.rows)
         self._tell("start", {"step": self.learner.step, "rows": self.learner.rows})
+
+    def _take_folder(self, resume: str) -> str | None:
+        """Lock the output folder; the problem, which every process is to know of."""
+        try:
+            with writing(self.out):
+                self.lock.take()
+        except ValueError as problem:
+            return str(problem)
+        if resume == "never" and (aside := self.checkpoints.set_aside()):
+            log.info("the checkpoints of an earlier training are now in %s", aside)
+        return None
 
     def run(self, stop: Stop) -> bool:
         """Step until the end, or until asked to stop; False if stopped before the end."""
@@ -190,14 +205,19 @@ class Loop:
 
     def _load(self, step: int) -> None:
         path, state = self.checkpoints.path(step), self.checkpoints.load(step)
+        if not isinstance(state.get("identity"), dict):
+            raise unusable(path, ValueError("it holds no training"))
         if found := differences(state["identity"], self.identity):
             raise ValueError(
                 f"icedit train: {path} is of another training: {'; '.join(found)}; but the same is needed to go on. "
                 "Put it back, choose another output.folder, or start anew with --resume never."
             )
-        self.learner.load(state)
-        self.router.load(state["router"])
-        self.seconds = state["seconds"]
+        try:
+            self.learner.load(state)
+            self.router.load(state["router"])
+            self.seconds = float(state["seconds"])
+        except (AttributeError, LookupError, RuntimeError, TypeError) as problem:
+            raise unusable(path, problem) from problem
 
     def _write_adapter(self, path: Path) -> None:
         spec = self.config.adapter

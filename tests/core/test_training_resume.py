@@ -148,6 +148,7 @@ def test_a_state_of_another_layout_is_said(data, tmp_path):
     state = torch.load(file, weights_only=True)
     state["parameters"].popitem()
     torch.save(state, file)
+    file.with_name("state.sha256").unlink()
     with pytest.raises(ValueError, match="parameters of another layout"):
         loop.train(world.config(data, tmp_path), base=world.base())
 
