@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pixels import maximum
+
 # Measured on synthetic scenes (thin, faint and whole-image edits among them) with five kinds of decoding error.
 NOISE = 0.7  # smallest change that counts, in RMS errors of decoding
 QUIET = 3.0  # ... or in strengths of the quietest quarter of the panel, whichever is more
@@ -56,7 +58,7 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0)
     limit = threshold * _limit(left, source, strength) * torch.where(border, BORDER_LIMIT, 1.0)
     change = _news(*smooth, source, strength, limit, border)
     differs = _connected(strength > limit * torch.where(border, BORDER_SEED, SEED), strength > limit)
-    near = (strength > CLOSE_LIMIT * limit) & (_maximum(change, CLOSE) > 0)
+    near = (strength > CLOSE_LIMIT * limit) & (maximum(change, CLOSE) > 0)
     large = (change.mean(dim=(1, 2), keepdim=True) > LARGE) | (differs.mean(dim=(1, 2), keepdim=True) > REPAINTED)
     mask = torch.where(large, differs, _connected(change > 0, near))
     whole = mask.mean(dim=(1, 2), keepdim=True) > WHOLE
@@ -67,7 +69,7 @@ def _news(left: Tensor, right: Tensor, source: Tensor, strength: Tensor, limit: 
     """Where something is new or gone, and not merely painted again, (B, h, w) of 0 and 1."""
     start = torch.minimum(_out_of_range(left, right, source, SEED_RANGE), strength)
     carry = torch.minimum(_out_of_range(left, right, source, CHANGE_RANGE), strength)
-    halo = torch.stack([share * _maximum(start, distance) for distance, share in HALO]).amax(0)
+    halo = torch.stack([share * maximum(start, distance) for distance, share in HALO]).amax(0)
     seeds = start > limit * torch.where(border, BORDER_SEED * SEED_NEW / SEED, SEED_NEW)
     seeds |= (carry > THIN_SEED * limit) & ~border
     return _connected(seeds, seeds | ((carry > limit) & (strength > halo)))
@@ -83,8 +85,8 @@ def _out_of_range(left: Tensor, right: Tensor, source: Tensor, radius: int) -> T
 def _beyond(values: Tensor, others: Tensor, radius: int) -> Tensor:
     """The largest distance of a channel to the range of `others` around it, (B, 3, h, w) to (B, h, w)."""
     b, c, h, w = others.shape
-    high = _maximum(others.reshape(b * c, h, w), radius).reshape(others.shape)
-    low = -_maximum(-others.reshape(b * c, h, w), radius).reshape(others.shape)
+    high = maximum(others.reshape(b * c, h, w), radius).reshape(others.shape)
+    low = -maximum(-others.reshape(b * c, h, w), radius).reshape(others.shape)
     return torch.maximum(values - high, low - values).amax(1).clamp(min=0)
 
 
@@ -130,7 +132,7 @@ def _limit(left: Tensor, source: Tensor, strength: Tensor) -> Tensor:
     sample = sample[:, :: max(1, sample.shape[1] // 65536)]
     quiet = sample.quantile(0.25, dim=1)[:, None, None]
     floor = torch.maximum(NOISE * noise, QUIET * quiet).clamp(FAINTEST, LOUDEST)
-    near = _maximum(strength, NEARBY)
+    near = maximum(strength, NEARBY)
     return torch.maximum(floor, (BLEED * _blur(left, source, noise)).clamp(*BLEED_RANGE) * near)
 
 
@@ -147,18 +149,12 @@ def _border(strength: Tensor) -> Tensor:
     return torch.minimum(column, column.flip(0)) < min(BORDER, len(column) // 8)
 
 
-def _maximum(values: Tensor, radius: int) -> Tensor:
-    size = 2 * radius + 1
-    rows = F.max_pool2d(values[:, None], (1, size), stride=1, padding=(0, radius))
-    return F.max_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
-
-
 def _connected(seeds: Tensor, mask: Tensor) -> Tensor:
     """The parts of `mask` that touch a seed, through any chain of neighbours."""
     reached, mask = (seeds & mask).float(), mask.float()
     while True:
         before = reached
         for _ in range(8):  # look for the end now and then only: each look waits for the device
-            reached = torch.minimum(_maximum(reached, 1), mask)
+            reached = torch.minimum(maximum(reached, 1), mask)
         if torch.equal(before, reached):
             return reached

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pixels import maximum
+
 # In panel px, each multiplied by the enlargement; measured on sampled demo edits (benchmarks/keep.md).
 BAND = 2  # how far inside its border a mask is looked at anew
 REACH = 3  # px in which the strongest change counts as the whole edit
@@ -47,9 +49,9 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
         return max(1, round(length * scale))
 
     mask = (weight > 0.5).float()
-    core, outside = 1 - _maximum(1 - mask, px(BAND)), 1 - _maximum(mask, px(1))
+    core, outside = 1 - maximum(1 - mask, px(BAND)), 1 - maximum(mask, px(1))
     apart = (right - source).abs().amax(-1)
-    shown = apart / _maximum(apart * mask, px(REACH)).clamp(min=1e-3)
+    shown = apart / maximum(apart * mask, px(REACH)).clamp(min=1e-3)
     flat = _range(source, px(FLAT_RANGE)) < FLAT
     fitted = torch.where(flat, torch.minimum(weight, ((shown - LEAST) / (1 - LEAST)).clamp(0, 1)), weight)
     along, share = _edges(mask, core, outside, source, px)
@@ -62,7 +64,7 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
 
 def _edges(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> tuple[Tensor, Tensor]:
     """Where the border follows an edge of the source, and how much of the inner colour each pixel has, (B, H, W)."""
-    border = _maximum(mask, 1) - mask
+    border = maximum(mask, 1) - mask
     on_edge = border * (_range(source, px(EDGE_RANGE)) > EDGE)
     follows = _mean(on_edge, px(NEAR)) > FOLLOWS * _mean(border, px(NEAR))
     inner, has_inner = _mean_colour(source, core, px(SIDE))
@@ -83,13 +85,7 @@ def _mean_colour(source: Tensor, mask: Tensor, radius: int) -> tuple[Tensor, Ten
 def _range(source: Tensor, radius: int) -> Tensor:
     """The largest range of a channel within `radius`, (B, H, W)."""
     channels = source.unbind(-1)
-    return torch.stack([_maximum(c, radius) + _maximum(-c, radius) for c in channels]).amax(0)
-
-
-def _maximum(values: Tensor, radius: int) -> Tensor:
-    size = 2 * radius + 1
-    rows = F.max_pool2d(values[:, None], (1, size), stride=1, padding=(0, radius))
-    return F.max_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
+    return torch.stack([maximum(c, radius) + maximum(-c, radius) for c in channels]).amax(0)
 
 
 def _mean(values: Tensor, radius: int) -> Tensor:

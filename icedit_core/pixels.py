@@ -85,11 +85,14 @@ def grow(mask: Tensor, radius: int) -> Tensor:
     """Widen a mask (B, H, W) by `radius` px on every side, diagonals included; a negative radius shrinks it."""
     if radius == 0:
         return mask
-    if radius < 0:
-        return 1 - grow(1 - mask, -radius)
+    return maximum(mask, radius) if radius > 0 else 1 - maximum(1 - mask, -radius)
+
+
+def maximum(values: Tensor, radius: int) -> Tensor:
+    """The largest value within `radius` px of each, diagonals included, (B, H, W)."""
     size = 2 * radius + 1
-    planes = F.max_pool2d(mask[:, None], (1, size), stride=1, padding=(0, radius))  # separable: two passes
-    return F.max_pool2d(planes, (size, 1), stride=1, padding=(radius, 0))[:, 0]
+    rows = F.max_pool2d(values[:, None], (1, size), stride=1, padding=(0, radius))  # separable: two passes
+    return F.max_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
 
 
 def feather(mask: Tensor, radius: int) -> Tensor:
