@@ -56,7 +56,9 @@ class ICEditLoadLoRA(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, lora_name, strength, top_k=0) -> io.NodeOutput:
-        adapter, own_top_k = files.load(paths.lora_path(lora_name))
+        adapter, own_top_k = files.load(
+            paths.lora_path(lora_name), lambda outline: adapters.check(model, widen.for_fill(outline)[0])
+        )
         adapter, padded = widen.for_fill(adapter)
         top_k = top_k or own_top_k
         patched = adapters.attach(model, adapter, strength, top_k, lora_name)

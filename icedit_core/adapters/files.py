@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,6 +23,11 @@ from .weights import Adapter
 
 _WHO = "ICEdit adapter"
 _MOST_HEADER = 16 << 20  # bytes; ten thousand tensors and a trainer's long metadata need a tenth of it
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+}  # fmt: skip
 _OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive, such as a pickled PyTorch checkpoint",
     b"\x80\x02": "a pickle",
@@ -34,17 +41,21 @@ _OTHER_KINDS = {
 }
 
 
-def load(path: str | Path) -> tuple[Adapter, int]:
+def load(path: str | Path, fits: Callable[[Adapter], None] | None = None) -> tuple[Adapter, int]:
     """Read an adapter file; afterwards nothing depends on the file any more.
 
-    The names are checked before any number is read, and every number is read once, so a file of another kind costs
-    its header and a good one its own size.
+    The names and shapes are checked before any number is read, and every number is read once, so a file of another kind
+    costs its header and a good one its own size.
 
+    Args:
+        fits: raises ValueError if the adapter is none for the model at hand. It is called with an outline: shapes
+            without numbers (tensors on "meta"), alphas apart.
     Returns:
         The adapter, and the experts per token that the file asks for: `top_k` of its metadata, otherwise 1, the
         published default.
     Raises:
-        ValueError: not a safetensors file, or not an adapter known here; the file's name is in the message.
+        ValueError: not a safetensors file, or not an adapter known here, or what `fits` raises; the file's name is in
+            the message.
     """
     path = Path(path)
     name = shown(path.name)
@@ -53,7 +64,10 @@ def load(path: str | Path) -> tuple[Adapter, int]:
         with safe_open(str(path), "pt") as file:
             _check_doubles(path, name)
             top_k = _top_k(file.metadata() or {}, name)
-            return _read(file, name), top_k
+            outline = _read(_Outline(file), name)
+            if fits:
+                fits(outline)
+            return _read(_Tensors(file), name), top_k
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{_WHO}: {name} cannot be read ({_cause(path, error)}), but a whole .safetensors file is needed. "
@@ -74,21 +88,36 @@ class _Tensors(Mapping[str, Tensor]):
         return len(self._names)
 
     def __getitem__(self, name: str) -> Tensor:
-        shape = self._file.get_slice(name).get_shape()
-        if 0 in shape:  # the other sides may be beyond what a tensor can have
-            raise ValueError(
-                f"{_WHO}: {shown(name)} has the shape {tuple(shape)}, but numbers are needed. "
-                "The file is damaged: download it again."
-            )
+        self._shape(name)
         # A copy: the library's tensor is the file itself, and a file overwritten in place would change the adapter,
         # one cut short would end the process.
         tensor: Tensor = self._file.get_tensor(name)
         return tensor.clone()
 
+    def _shape(self, name: str) -> list[int]:
+        shape: list[int] = self._file.get_slice(name).get_shape()
+        if 0 in shape:  # the other sides may be beyond what a tensor can have
+            raise ValueError(
+                f"{_WHO}: {shown(name)} has the shape {tuple(shape)}, but numbers are needed. "
+                "The file is damaged: download it again."
+            )
+        return shape
 
-def _read(file: Any, name: str) -> Adapter:
+
+class _Outline(_Tensors):
+    """Shapes and dtypes in the place of tensors; single numbers are read."""
+
+    def __getitem__(self, name: str) -> Tensor:
+        shape = self._shape(name)
+        if math.prod(shape) == 1:
+            return super().__getitem__(name)
+        dtype = _DTYPES.get(self._file.get_slice(name).get_dtype(), torch.bool)  # the reader knows no bool
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def _read(tensors: _Tensors, name: str) -> Adapter:
     try:
-        return read(_Tensors(file))
+        return read(tensors)
     except ValueError as error:
         raise ValueError(f"{error} (file {name})") from error
 

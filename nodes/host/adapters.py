@@ -74,8 +74,7 @@ def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int, n
     Raises:
         ValueError: the model is not FLUX.1 Fill, a layer is not in it, or its shape does not fit.
     """
-    fill.require(model, WHO)
-    targets = _resolve(model, adapter)
+    targets = check(model, adapter)
     clone = model.clone()
     if strength == 0:
         return clone
@@ -84,6 +83,16 @@ def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int, n
     if adapter.routed:
         _attach_routed(clone, adapter, targets, strength, top_k, name)
     return clone
+
+
+def check(model: ModelPatcher, adapter: Adapter) -> dict[str, Target]:
+    """Where each layer of an adapter, or of an outline without numbers, belongs in a model.
+
+    Raises:
+        ValueError: see `attach`.
+    """
+    fill.require(model, WHO)
+    return _resolve(model, adapter)
 
 
 def _host_patch(update: LowRank) -> LoRAAdapter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import random
 import re
@@ -184,3 +186,53 @@ def test_the_fuzz_changes_files_the_same_way_each_time_and_not_too_much():
 
     first = made(1)
     assert first == made(1) and len(set(first)) > 200
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading anything but single numbers fails."""
+    real = files._Tensors.__getitem__
+
+    def number(tensors: files._Tensors, name: str) -> Tensor:
+        assert math.prod(tensors._file.get_slice(name).get_shape()) == 1, f"{name} was read"
+        return real(tensors, name)
+
+    monkeypatch.setattr(files._Tensors, "__getitem__", number)
+
+
+def claims(path: Path, shapes: dict[str, list[int]]) -> Path:
+    """A file that claims float32 tensors and holds nothing: a hole, where the file system has them."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    return path
+
+
+@pytest.mark.parametrize("shape", [(1 << 28, 1), (1 << 14, 1 << 14)])
+def test_a_rank_made_to_fill_the_memory_is_refused_unread(tmp_path: Path, unread: None, shape: tuple[int, int]):
+    rank, side = shape
+    rank += side == 1 << 14
+    path = claims(tmp_path / "a.safetensors", {"x.lora_A.weight": [rank, side], "x.lora_B.weight": [side, rank]})
+    with pytest.raises(
+        ValueError, match=rf"x has the rank {rank}, but a layer of {side} inputs .*\(file a.safetensors"
+    ):
+        files.load(path)
+
+
+def test_a_file_that_does_not_fit_the_model_is_not_read(tmp_path: Path, unread: None):
+    """2 GiB, whose shapes are sound but another model's."""
+    shapes = {"x.lora_A.weight": [1 << 14, 1 << 14], "x.lora_B.weight": [1 << 14, 1 << 14], "x.alpha": []}
+
+    def fits(outline) -> None:
+        assert outline.plain["x"].down.is_meta and outline.plain["x"].alpha == 0
+        assert outline.summary() == "1 plain layers, rank 16384; 536.87 M parameters"
+        raise ValueError("the model's x is 64 wide")
+
+    with pytest.raises(ValueError, match="64 wide"):
+        files.load(claims(tmp_path / "a.safetensors", shapes), fits)

@@ -27,6 +27,8 @@ _ALPHA = re.compile(r"(?P<layer>.+)\.alpha")
 _WHO = "ICEdit adapter"
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
+_MOST_RANK = 1024  # where a layer's sides are smaller
+
 Pairs = dict[int | None, dict[str, Tensor]]
 
 
@@ -116,6 +118,8 @@ def _number(key: str, tensor: Tensor) -> float:
 
 def _finite(key: str, tensor: Tensor) -> Tensor:
     """The tensor itself; it must stay finite in float32, in which the narrowest and the widest dtype are looked at."""
+    if tensor.is_meta:  # an outline, which has no numbers
+        return tensor
     seen = tensor.float() if tensor.element_size() in (1, 8) else tensor
     if not torch.isfinite(seen).all():
         raise ValueError(
@@ -155,6 +159,11 @@ def _pair(layer: str, expert: int | None, sides: dict[str, Tensor], alpha: float
         raise ValueError(
             f"{_WHO}: {name} has lora_A {tuple(down.shape)} and lora_B {tuple(up.shape)}, "
             "but lora_A (rank, in) and lora_B (out, rank) must share the rank. The file is damaged: download it again."
+        )
+    if (rank := down.shape[0]) > (most := max(down.shape[1], up.shape[0], _MOST_RANK)):
+        raise ValueError(
+            f"{_WHO}: {name} has the rank {rank}, but a layer of {down.shape[1]} inputs and {up.shape[0]} outputs "
+            f"needs at most {most}. The file is damaged or made to fill the memory: use another."
         )
     return LowRank(down, up, alpha)
 
