@@ -10,7 +10,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +22,7 @@ from .readers import read
 from .weights import Adapter
 
 _WHO = "ICEdit adapter"
+Made = TypeVar("Made")
 _MOST_HEADER = 16 << 20  # bytes; ten thousand tensors and a trainer's long metadata need a tenth of it
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -41,18 +42,31 @@ _OTHER_KINDS = {
 }
 
 
-def load(path: str | Path, fits: Callable[[Adapter], None] | None = None) -> tuple[Adapter, int]:
+def load(path: str | Path, fits: Callable[[Adapter], object] | None = None) -> tuple[Adapter, int]:
+    """`load_as` for ICEdit's adapters and plain LoRAs.
+
+    Returns:
+        The adapter, and the experts per token that the file asks for: `top_k` of its metadata, otherwise 1, the
+        published default.
+    """
+    adapter, top_k = load_as(read, path, fits)
+    return adapter, top_k or 1
+
+
+def load_as(
+    reader: Callable[[Mapping[str, Tensor]], Made], path: str | Path, fits: Callable[[Made], object] | None = None
+) -> tuple[Made, int | None]:
     """Read an adapter file; afterwards nothing depends on the file any more.
 
     The names and shapes are checked before any number is read, and every number is read once, so a file of another kind
     costs its header and a good one its own size.
 
     Args:
+        reader: one of `readers`.
         fits: raises ValueError if the adapter is none for the model at hand. It is called with an outline: shapes
             without numbers (tensors on "meta"), alphas apart.
     Returns:
-        The adapter, and the experts per token that the file asks for: `top_k` of its metadata, otherwise 1, the
-        published default.
+        What the reader makes of the file, and the experts per token that its metadata asks for, if it does.
     Raises:
         ValueError: not a safetensors file, or not an adapter known here, or what `fits` raises; the file's name is in
             the message.
@@ -64,10 +78,10 @@ def load(path: str | Path, fits: Callable[[Adapter], None] | None = None) -> tup
         with safe_open(str(path), "pt") as file:
             _check_doubles(path, name)
             top_k = _top_k(file.metadata() or {}, name)
-            outline = _read(_Outline(file), name)
+            outline = _read(reader, _Outline(file), name)
             if fits:
                 fits(outline)
-            return _read(_Tensors(file), name), top_k
+            return _read(reader, _Tensors(file), name), top_k
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{_WHO}: {name} cannot be read ({_cause(path, error)}), but a whole .safetensors file is needed. "
@@ -79,13 +93,16 @@ class _Tensors(Mapping[str, Tensor]):
     """The tensors of an open file, each read when it is asked for."""
 
     def __init__(self, file: Any):
-        self._file, self._names = file, file.keys()
+        self._file, self._names = file, dict.fromkeys(file.keys())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
     def __getitem__(self, name: str) -> Tensor:
         self._shape(name)
@@ -115,15 +132,17 @@ class _Outline(_Tensors):
         return torch.empty(shape, dtype=dtype, device="meta")
 
 
-def _read(tensors: _Tensors, name: str) -> Adapter:
+def _read(reader: Callable[[Mapping[str, Tensor]], Made], tensors: _Tensors, name: str) -> Made:
     try:
-        return read(tensors)
+        return reader(tensors)
     except ValueError as error:
         raise ValueError(f"{error} (file {name})") from error
 
 
-def _top_k(metadata: Mapping[str, str], name: str) -> int:
-    text = metadata.get("top_k", "1")
+def _top_k(metadata: Mapping[str, str], name: str) -> int | None:
+    text = metadata.get("top_k")
+    if text is None:
+        return None
     if not re.fullmatch("[1-9][0-9]{0,3}", text):
         raise ValueError(
             f"{_WHO}: {name} says top_k = '{shown(text)}', but a whole number from 1 is needed. "

@@ -41,6 +41,12 @@ def softmax_then_top_k_gates(logits: Tensor, top_k: int) -> Tensor:
     return torch.zeros_like(logits).scatter(-1, index, kept.to(logits.dtype))
 
 
+GATINGS: dict[str, Gating] = {
+    "top_k_then_softmax": top_k_gates,
+    "softmax_then_top_k": softmax_then_top_k_gates,
+}
+
+
 class MoELoRA(nn.Module):
     """Router and experts of one Linear layer.
 
@@ -54,8 +60,8 @@ class MoELoRA(nn.Module):
         routed: the layer's weights; copied, so the source may go.
         top_k: experts per token, 1 .. experts.
         dtype: what the weights are stored and computed in.
-        gating: makes gates of the router's logits; a shared expert has none. It is looked up at every call, so that
-            the gates can be watched.
+        gating: makes gates of the router's logits, by default as the weights say; a shared expert has none. It is
+            looked up at every call, so that the gates can be watched.
         context: (router's columns - in,) what the router reads after the token, the same for all tokens.
     Raises:
         ValueError: top_k out of range, or a router that does not read the token and the context.
@@ -69,7 +75,7 @@ class MoELoRA(nn.Module):
         routed: Routed,
         top_k: int = 1,
         dtype: torch.dtype | None = None,
-        gating: Gating = top_k_gates,
+        gating: Gating | None = None,
         context: Tensor | None = None,
     ):
         super().__init__()
@@ -79,7 +85,8 @@ class MoELoRA(nn.Module):
                 f"ICEdit adapter: top_k is {top_k}, but the layer has {count} experts. Use 1 to {count}, or 0 for the "
                 "file's own."
             )
-        self.num_experts, self.rank, self.top_k, self.gating = count, routed.rank, top_k, gating
+        self.num_experts, self.rank, self.top_k = count, routed.rank, top_k
+        self.gating = gating or GATINGS[routed.gates]
         pairs = (*routed.experts, *([routed.shared] if routed.shared else []))
         inner = torch.cat([part.to(dtype) for part in (routed.router[:, :wide], *(pair.down for pair in pairs))])
         outer = torch.cat([_folded(pair, dtype) for pair in pairs], dim=1)
@@ -143,10 +150,12 @@ class MoELoRA(nn.Module):
         """The weights as the constructor takes them, less what a context added; with `alpha`, still to be multiplied
         by alpha / rank."""
         parts = [self.rank] * self.num_experts
-        parts += [rest] if (rest := self.outer.shape[0] - sum(parts)) else []
+        rest = self.outer.shape[0] - sum(parts)
+        parts += [rest] if rest else []
         downs, ups = self.down.detach().split(parts), self.up.detach().split(parts, dim=1)
         pairs = [LowRank(down, up, alpha) for down, up in zip(downs, ups, strict=True)]
-        return Routed(self.router.detach(), tuple(pairs[: self.num_experts]), *pairs[self.num_experts :])
+        shared = pairs[self.num_experts] if rest else None
+        return Routed(self.router.detach(), tuple(pairs[: self.num_experts]), shared)
 
 
 def _folded(pair: LowRank, dtype: torch.dtype | None) -> Tensor:

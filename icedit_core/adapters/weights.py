@@ -38,11 +38,15 @@ class Routed:
 
     router: (experts, in), no bias; more columns where it reads something beside the token.
     shared: an expert that every token gets in full.
+    gates: how gates are made of the router's logits, a name in `moe.GATINGS`.
+    reads_output: router and experts read the Linear's output, not its input.
     """
 
     router: Tensor
     experts: tuple[LowRank, ...]
     shared: LowRank | None = None
+    gates: str = "top_k_then_softmax"
+    reads_output: bool = False
 
     @property
     def rank(self) -> int:

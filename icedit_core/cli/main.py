@@ -7,9 +7,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from . import edit, train
+from . import convert, edit, train
 
-COMMANDS = {"edit": edit, "train": train}
+COMMANDS = {"edit": edit, "train": train, "convert": convert}
 INTERRUPTED, WRONG = 130, 2  # exit codes
 
 

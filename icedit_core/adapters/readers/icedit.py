@@ -16,6 +16,7 @@ from torch import Tensor
 from .. import families
 from ..names import listed, shown
 from ..weights import Adapter, LowRank, Routed
+from .tensors import FLOATS, finite, floats
 
 _NAME = r"(?:\.(?!expert_)(?P<name{}>[^.]+))?"
 _MATRIX = re.compile(
@@ -25,7 +26,6 @@ _MATRIX = re.compile(
 _ROUTER = re.compile(rf"(?P<layer>.+)\.lora_route{_NAME.format(1)}\.weight")
 _ALPHA = re.compile(r"(?P<layer>.+)\.alpha")
 _WHO = "ICEdit adapter"
-_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 _MOST_RANK = 1024  # where a layer's sides are smaller
 
@@ -60,9 +60,9 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
                 raise ValueError(
                     f"{_WHO}: {shown(key)} comes twice under two names, but once is needed. Remove one of them."
                 )
-            sides[side] = _matrix(key, tensors[key])
+            sides[side] = floats(key, tensors[key], dimensions=2)
         elif match := _ROUTER.fullmatch(key):
-            routers[match["layer"]] = _matrix(key, tensors[key])
+            routers[match["layer"]] = floats(key, tensors[key], dimensions=2)
         elif match := _ALPHA.fullmatch(key):
             alphas[match["layer"]] = _number(key, tensors[key])
     return _assemble(layers, routers, alphas)
@@ -97,36 +97,14 @@ def _alpha_of(key: str, layers: Container[str]) -> bool:
     return match is not None and match["layer"] in layers
 
 
-def _matrix(key: str, tensor: Tensor) -> Tensor:
-    if tensor.ndim != 2 or tensor.dtype not in _DTYPES or not tensor.numel():
-        raise ValueError(
-            f"{_WHO}: {shown(key)} is {tensor.dtype} of shape {tuple(tensor.shape)}, but a float tensor of 2 "
-            "dimensions is needed. The file is damaged or of another kind."
-        )
-    return _finite(key, tensor)
-
-
 def _number(key: str, tensor: Tensor) -> float:
     """An alpha; some trainers store a whole number."""
-    if tensor.numel() != 1 or tensor.dtype not in (*_DTYPES, torch.int64, torch.int32):
+    if tensor.numel() != 1 or tensor.dtype not in (*FLOATS, torch.int64, torch.int32):
         raise ValueError(
             f"{_WHO}: {shown(key)} is {tensor.dtype} of shape {tuple(tensor.shape)}, but one number is needed. "
             "The file is damaged or of another kind."
         )
-    return float(_finite(key, tensor))
-
-
-def _finite(key: str, tensor: Tensor) -> Tensor:
-    """The tensor itself; it must stay finite in float32, in which the narrowest and the widest dtype are looked at."""
-    if tensor.is_meta:  # an outline, which has no numbers
-        return tensor
-    seen = tensor.float() if tensor.element_size() in (1, 8) else tensor
-    if not torch.isfinite(seen).all():
-        raise ValueError(
-            f"{_WHO}: {shown(key)} holds NaN or infinity (in float32), but finite numbers are needed. "
-            "The file is damaged: download it again."
-        )
-    return tensor
+    return float(finite(key, tensor))
 
 
 def _assemble(layers: dict[str, Pairs], routers: dict[str, Tensor], alphas: dict[str, float]) -> Adapter:
