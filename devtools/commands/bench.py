@@ -22,6 +22,7 @@ BENCHMARKS = {
     "fuzz-adapters": "devtools/bench/fuzz_adapters.py",  # any file loads or is refused in words
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts
     "multi-turn": "devtools.bench.multi_turn",  # what wears out over five edits of one picture
+    "real-editors": "devtools.bench.real_editors",  # what real editors changed, and what is found of it
     "soak": "devtools.bench.soak",  # a server under many prompts, cancels and repeats
     "workflows": "devtools.workflows",  # writes workflows/ anew
     "locales": "devtools.locales",  # writes locales/en and the lists of the help pages, and says what is missing
