@@ -20,6 +20,14 @@ def attach(pack):
     return lambda model, tensors, strength=1.0: adapters.attach(model, read(tensors), strength, 1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_kernels(tmp_path_factory):
+    """Kernels compiled here: those of another processor in the user's cache, or an emulated one's, end the process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
+        yield
+
+
 def compiled(model):
     from comfy_extras.nodes_torch_compile import TorchCompileModel
 
