@@ -26,6 +26,7 @@ from .progress import Bar
 
 FAILED = 1  # exit code
 REQUEST = 60.0  # seconds at most that one request may take
+IN_ALL = 100  # times --timeout: an edit that lasts longer has a server that invents its news
 MOST_PICTURES = 500
 LONGEST = 10_000  # letters of what is printed at once
 
@@ -94,7 +95,8 @@ async def _edit(arguments: argparse.Namespace) -> int:
         _warn_of_transparency(arguments.image, graph, image)
         try:
             with Bar(sys.stderr) as bar:
-                result = await client.run(graph, bar.show, silence=arguments.timeout)
+                longest = IN_ALL * arguments.timeout
+                result = await client.run(graph, bar.show, silence=arguments.timeout, timeout=longest)
         except PromptRejected as rejection:
             raise ComfyError(workflow.explained(rejection, graph, known)) from rejection
         _repeat_notes(graph, result)

@@ -21,11 +21,9 @@ PIECE = 2**16
 
 def parse_object(body: bytes | str, values: int = MOST_VALUES) -> dict[str, Any] | None:
     """The JSON object in an answer; None for anything else, and for one of more than so many values."""
-    whole = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    if values_in(whole) > values:
-        return None
     try:
-        answer = json.loads(whole)
+        whole = body.decode("utf-8") if isinstance(body, bytes) else body
+        answer = json.loads(whole) if values_in(whole) <= values else None
     except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None

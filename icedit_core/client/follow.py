@@ -21,8 +21,7 @@ from .errors import (
     as_object,
 )
 from .messages import Graph, Progress
-
-MOST_STEPS = 10**9
+from .news import NODE_LENGTH, News, count
 
 
 class Follower:
@@ -32,8 +31,7 @@ class Follower:
     them at once. The first pair says all that is needed here and is understood by every ComfyUI.
 
     Args:
-        silence: seconds that may pass without news; None sets no limit. News is what has not been said just before:
-            of this prompt, or of the queue's length.
+        silence: seconds that may pass without news, see `News`; None sets no limit.
     Attributes:
         cached: ids of the nodes that the server did not run again.
     """
@@ -46,11 +44,12 @@ class Follower:
     ) -> None:
         self.cached: list[str] = []
         self._types = {
-            str(node_id): foreign.line(as_object(node).get("class_type", "")) for node_id, node in graph.items()
+            foreign.line(node_id, NODE_LENGTH): foreign.line(as_object(node).get("class_type", ""))
+            for node_id, node in graph.items()
         }
         self._on_progress = on_progress
         self._silence = silence
-        self._said: dict[object, int] = {}  # the hash of the last message of each kind that is news when it changes
+        self._news = News()
         self._last: Progress | None = None
         self._failure: ComfyError | None = None
 
@@ -73,7 +72,7 @@ class Follower:
                 event = _event(message.data)
                 data = as_object(event.get("data"))
                 ours = data.get("prompt_id") == prompt_id
-                if self._is_news("ours" if ours else event.get("type"), message.data):
+                if self._news.is_news(event.get("type"), data, ours):
                     heard = loop.time()
                 if ours and self._handle(str(event.get("type")), data):
                     break
@@ -84,12 +83,6 @@ class Follower:
                 )
         if self._failure is not None:
             raise self._failure
-
-    def _is_news(self, kind: object, text: str) -> bool:
-        if kind not in ("ours", "status") or self._said.get(kind) == hash(text):
-            return False
-        self._said[kind] = hash(text)
-        return True
 
     def place(self) -> str:
         """Where the run stands, in words."""
@@ -111,19 +104,20 @@ class Follower:
         if kind == "executing":
             if data.get("node") is None:
                 return True
-            self._report(str(data["node"]), 0, 0)
+            self._report(data["node"], 0, 0)
         elif kind == "progress":
-            value, most = _count(data.get("value")), _count(data.get("max"))
+            value, most = count(data.get("value")), count(data.get("max"))
             if value is not None and most is not None:  # a node may send what it likes: nothing hangs on it
-                self._report(str(data.get("node")), value, most)
+                self._report(data.get("node"), value, most)
         elif kind == "execution_cached":
-            self.cached = [str(node_id) for node_id in as_list(data.get("nodes"))]
+            self.cached = [foreign.line(node_id, NODE_LENGTH) for node_id in as_list(data.get("nodes"))]
         elif kind in _FAILURES:
             self._failure = _FAILURES[kind](data)
         return False
 
-    def _report(self, node_id: str, value: int, maximum: int) -> None:
-        step = Progress(foreign.line(node_id, 100), self._types.get(node_id, ""), value, maximum)
+    def _report(self, node: object, value: int, maximum: int) -> None:
+        node_id = foreign.line(node, NODE_LENGTH)
+        step = Progress(node_id, self._types.get(node_id, ""), value, maximum)
         fresh, self._last = step != self._last, step
         if fresh and self._on_progress is not None:
             self._on_progress(step)
@@ -144,8 +138,3 @@ def _event(text: str) -> dict[str, Any]:
             "Is a ComfyUI at that address?"
         )
     return event
-
-
-def _count(value: Any) -> int | None:
-    good = isinstance(value, (int, float)) and abs(value) <= MOST_STEPS  # NaN is not
-    return int(value) if good else None

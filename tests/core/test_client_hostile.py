@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 import time
 import tracemalloc
@@ -16,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from icedit_core.client import ComfyClient, ComfyError, ImageRef, RequestFailed, RunTimeout, UnexpectedAnswer, answers
+from icedit_core.client.news import MOST_NEWS, News
 
 GRAPH = {"1": {"class_type": "Source", "inputs": {}}}
 MB = 2**20
@@ -195,12 +197,36 @@ class TestTime:
                 await socket.send_json({"type": "crystools.monitor", "data": {"time": time.time()}})
                 await asyncio.sleep(0.05)
 
-        for script in (silent, repeats):
+        async def goes_round(socket: web.WebSocketResponse, prompt_id: str) -> None:
+            for turn in itertools.count():
+                for node, value in (("1", turn % 3), ("2", 5 - turn % 2), ("1", 0)):
+                    step = {"prompt_id": prompt_id, "node": node, "value": value, "max": 9, "again": turn}
+                    await socket.send_json({"type": "progress", "data": step})
+                    await socket.send_json({"type": "executing", "data": {"prompt_id": prompt_id, "node": node}})
+                    await socket.send_json({"type": f"new {turn}", "data": {"prompt_id": prompt_id}})
+                await asyncio.sleep(0.05)
+
+        for script in (silent, repeats, goes_round):
             async with running(script) as client:
                 before = time.monotonic()
                 with pytest.raises(RunTimeout, match=r"no news for 0\.5 s"):
                     await client.run(GRAPH, silence=0.5)
                 assert time.monotonic() - before < 3
+
+    def test_what_is_invented_without_end_is_no_news(self):
+        news = News()
+        bars = [news.is_news("progress", {"node": str(i), "value": 0, "max": 9}, True) for i in range(MOST_NEWS + 9)]
+        assert sum(bars) == MOST_NEWS and bars[0]
+        assert not news.is_news("executing", {"node": "new"}, True)
+
+    def test_a_bar_that_was_finished_may_begin_again(self):
+        news = News()
+        steps = [{"node": "1", "value": value, "max": 2} for value in (0, 1, 2, 2, 0, 1, 0, 2)]
+        told = [news.is_news("progress", step, True) for step in steps]
+        assert told == [True, True, True, False, True, True, False, True]
+        assert not news.is_news("progress", {"node": "1", "value": [[]], "max": 2}, True)
+        lengths = [{"status": {"exec_info": {"queue_remaining": n}}} for n in (3, 3, 2)]
+        assert [news.is_news("status", length, False) for length in lengths] == [True, False, True]
 
     async def test_news_renews_the_time(self):
         async def slow(socket: web.WebSocketResponse, prompt_id: str) -> None:
@@ -266,6 +292,15 @@ class TestWords:
                 await client.run(GRAPH, timeout=5)
             texts.append(str(failed.value))
         assert all("\\x1b" in text and text.isprintable() for text in texts), texts
+
+    @pytest.mark.parametrize(
+        "body", [b'{"a": "\xff"}', b'{"\xc0\xaf": 1}', '{"a": 1}'.encode("utf-16"), b'{"a": "\xed\xa0\x80"}']
+    )
+    async def test_json_that_is_no_utf_8_is_not_taken(self, body):
+        assert answers.parse_object(body) is None and answers.parse_object(b'{"a": 1}') == {"a": 1}
+        async with serving(web.get("/system_stats", answering(body))) as client:
+            with pytest.raises(UnexpectedAnswer, match="ComfyUI answers a JSON object"):
+                await client.system_stats()
 
     async def test_too_large_an_upload_has_a_remedy(self):
         async def refuse(_: web.Request) -> web.Response:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from icedit_core.cli import main, pictures, saving
+from icedit_core.cli import editing, main, pictures, saving
 
 from .comfy_stand_in import StandIn, as_json, picture
 
@@ -257,6 +257,19 @@ class TestOddAnswers:
         assert server.edit(home, "-o", "o.png", "--timeout", "0.5") == 1
         assert time.monotonic() - before < 2.5
         assert "no news for 0.5 s" in capsys.readouterr().err
+
+    def test_a_server_that_invents_news_is_given_up(self, server, home, capsys, monkeypatch):
+        async def inventive(socket: web.WebSocketResponse, prompt_id: str) -> None:
+            for number in range(200):
+                await socket.send_json({"type": "executing", "data": {"prompt_id": prompt_id, "node": f"n{number}"}})
+                await asyncio.sleep(0.02)
+
+        server.talk = inventive
+        monkeypatch.setattr(editing, "IN_ALL", 2)
+        before = time.monotonic()
+        assert server.edit(home, "-o", "o.png", "--timeout", "0.5") == 1
+        assert time.monotonic() - before < 3
+        assert "after 1 s, but it had to be done by then" in capsys.readouterr().err
 
 
 class TestWhatTheUserGives:
