@@ -5,18 +5,21 @@ there tiles refine the fit (tiles.py) on every level of a pyramid.
 """
 
 from dataclasses import replace
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .tiles import Fit, Level, judge, refine
+from .tiles import ONE_ZOOM, Fit, Level, refine
+from .trust import judge, settle
 
 WORKING = 1_000_000  # pixels that are looked at: larger pictures are reduced
-COARSEST = 160  # px of the longer side where the search starts, at most
+COARSE = 320  # px of the longer side, at most, where a fit without zoom is searched
+COARSEST = 160  # ... and with zoom
 WIDE_ZOOMS = (0.75, 0.8, 0.85, 0.88, 0.91, 0.94, 0.97, 1.03, 1.06, 1.09, 1.12, 1.16, 1.2, 1.25, 1.33)
 ENOUGH = 0.5  # share of matching tiles at the coarse level from which no other zoom is searched
-ROUNDS = (6, 3, 4)  # refinements at the coarsest level, in between, at the finest
+ROUNDS = 6  # refinements of the best that are found
 PEAKS = 2  # shifts that are tried of every phase correlation
 LUMA = (0.299, 0.587, 0.114)
 
@@ -25,12 +28,15 @@ def fit(source: Tensor, edit: Tensor) -> Fit:
     """Fit shift and zoom of `edit` (h, w, 3) against `source` (H, W, 3), both in [0, 1]."""
     levels = _pyramid(source, edit)
     formats = _formats((source.shape[0], source.shape[1]), (edit.shape[0], edit.shape[1]))
-    found = _search(levels[0], formats)
+    near = max([i for i, level in enumerate(levels) if max(level.source.shape) <= COARSE], default=0)
+    found = _search(levels[near], formats, (1.0,))
     if found.share < ENOUGH:
-        zoomed = [(y * zoom, x * zoom) for y, x in formats for zoom in WIDE_ZOOMS]
-        found = max(found, _search(levels[0], zoomed), key=lambda f: f.share)
-    for level in levels[1:]:
-        found = refine(level, found, ROUNDS[2] if level is levels[-1] else ROUNDS[1])
+        wide = _search(levels[0], formats, WIDE_ZOOMS)
+        for level in levels[1 : near + 1]:
+            wide = refine(level, wide, ROUNDS, ONE_ZOOM)
+        found = max(found, wide, key=lambda f: f.score)
+    for level in levels[near:]:
+        found = settle(level, found)
     return judge(levels[-1], found)
 
 
@@ -79,20 +85,23 @@ def _formats(source: tuple[int, int], edit: tuple[int, int]) -> list[tuple[float
     return found
 
 
-def _search(level: Level, scales: list[tuple[float, float]]) -> Fit:
-    """The best fit on a small copy, over the given scales and all shifts."""
+def _search(level: Level, formats: list[tuple[float, float]], zooms: tuple[float, ...]) -> Fit:
+    """The best fit on a small copy, over the given formats and zooms and all shifts.
+
+    So few tiles would overfit a zoom of each axis, so that is left to the finer levels.
+    """
     found = []
-    for scale_y, scale_x in scales:
-        start = Fit(scale_x=scale_x, scale_y=scale_y)
+    for (y, x), zoom in product(formats, zooms):
+        start = Fit(scale_x=x * zoom, scale_y=y * zoom, format=(y, x))
         for dy, dx in _shifts(level, start):
-            shifted = replace(start, shift_x=dx * scale_x * level.unit[1], shift_y=dy * scale_y * level.unit[0])
-            found.append(refine(level, shifted, 2))
-    found.sort(key=lambda f: -f.share)
-    return max((refine(level, f, ROUNDS[0]) for f in found[:3]), key=lambda f: f.share)
+            shift_y, shift_x = dy * start.scale_y * level.unit[0], dx * start.scale_x * level.unit[1]
+            found.append(refine(level, replace(start, shift_x=shift_x, shift_y=shift_y), 2, ONE_ZOOM))
+    found.sort(key=lambda f: -f.score)
+    return max((refine(level, f, ROUNDS, ONE_ZOOM) for f in found[:3]), key=lambda f: f.score)
 
 
 def _shifts(level: Level, start: Fit) -> list[tuple[int, int]]:
-    """The likeliest shifts (y, x) of the warped edit, px of the level, by phase correlation."""
+    """No shift and the likeliest shifts (y, x) of the warped edit, px of the level, by phase correlation."""
     warped, inside = level.warp(start)
     size = [2 * n for n in warped.shape]
     spectra = [
@@ -102,7 +111,7 @@ def _shifts(level: Level, start: Fit) -> list[tuple[int, int]]:
     cross = spectra[0] * spectra[1].conj()
     power = cross.abs()
     peaks = _smooth(torch.fft.irfft2(cross / (power + 0.01 * power.mean()) ** 0.8, s=size))
-    found = []
+    found = [(0, 0)]
     for _ in range(PEAKS):
         y, x = divmod(int(peaks.argmax()), size[1])
         found.append((y - size[0] if y >= size[0] // 2 else y, x - size[1] if x >= size[1] // 2 else x))

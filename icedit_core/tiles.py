@@ -1,4 +1,4 @@
-"""Refine shift and zoom between two pictures by tiles, and judge the result.
+"""Refine shift and zoom between two pictures by tiles.
 
 Each tile says by its gradients how far it is off, and in which direction it can tell (Lucas and Kanade 1981; the
 gradients of both pictures are averaged, so that a blur of one of them gives no bias). One shift and one zoom per axis
@@ -14,11 +14,13 @@ from .resample import inside, positions, resample
 
 GOOD = 0.6  # correlation of a tile that matches
 TEXTURE = 0.008  # RMS contrast of a tile that can match
-LEAST_SHARE, LEAST_TILES = 0.3, 6  # matching tiles of a fit that is trusted
+LEAST_TILES = 6  # matching tiles below which nothing can be told
 FURTHEST = 2.0  # px that a tile may say it is off, at once
 TOLERANCES = (2.0, 1.0, 0.5, 0.3)  # px off the fit from which a tile counts for less, in the rounds of the robust fit
 PRIOR = 0.005  # of a tile's vote, against any zoom: for pictures where little tells it
-UNSURE = 0.5  # px of standard error anywhere in the picture from which a fit is not trusted
+SETTLED = 0.005  # px: a smaller step is the last
+ALL = torch.eye(4)  # what may move, of (zoom y, shift y, zoom x, shift x)
+ONE_ZOOM = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]])
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,11 @@ class Fit:
     shift_x: float = 0.0  # source px
     shift_y: float = 0.0
     share: float = 0.0  # of the tiles with texture, those that match
+    score: float = 0.0  # mean correlation of the tiles with texture
     tiles: int = 0  # that match
     error: float = 0.0  # source px, standard error of the fit where it is largest
+    format: tuple[float, float] = (1.0, 1.0)  # scales (y, x) that the edit's format alone has
+    freedom: int = 0  # what of it was fitted: nothing, the shift, one zoom, a zoom of each axis
     reduction: float = 1.0  # source px per px of the copy that was measured
     reason: str = ""
 
@@ -72,12 +77,16 @@ class Votes:
         return self.texture * (self.match > GOOD)
 
 
-def refine(level: Level, fit: Fit, rounds: int) -> Fit:
-    """Move the fit to where the tiles say, `rounds` times."""
+def refine(level: Level, fit: Fit, rounds: int, freedom: Tensor = ALL) -> Fit:
+    """Move the fit to where the tiles say, `rounds` times.
+
+    Args:
+        freedom: (4, k), what may move: a basis of (zoom y, shift y, zoom x, shift x).
+    """
     height, width = level.source.shape
+    reach = max(height, width) / 2
     for _ in range(rounds):
-        votes = _votes(level, fit)
-        zoom_y, shift_y, zoom_x, shift_x = _solve(votes, max(height, width) / 2)[0].tolist()
+        zoom_y, shift_y, zoom_x, shift_x = solve(votes(level, fit), reach, freedom)[0].tolist()
         # The edit is read at fit(x), and should be read at fit(x + d): d is zoom * x + shift in px of the level.
         fit = replace(
             fit,
@@ -86,31 +95,21 @@ def refine(level: Level, fit: Fit, rounds: int) -> Fit:
             shift_x=fit.shift_x + fit.scale_x * shift_x * level.unit[1],
             shift_y=fit.shift_y + fit.scale_y * shift_y * level.unit[0],
         )
-        if max(abs(zoom_y), abs(zoom_x)) * max(height, width) / 2 + max(abs(shift_y), abs(shift_x)) < 0.005:
+        if max(abs(zoom_y), abs(zoom_x)) * reach + max(abs(shift_y), abs(shift_x)) < SETTLED:
             break
-    votes = _votes(level, fit)
-    tiles = int(votes.matching.sum())
-    return replace(fit, share=tiles / max(1, LEAST_TILES, int(votes.texture.sum())), tiles=tiles)
+    return counted(fit, votes(level, fit))
 
 
-def judge(level: Level, fit: Fit) -> Fit:
-    """Say of a fit whether it can be trusted."""
-    votes = _votes(level, fit)
-    reach = max(level.source.shape) / 2
-    _, error = _solve(votes, reach)
-    unit = max(level.unit)
-    fit = replace(fit, error=error * unit, reduction=max(1.0, unit))
-    textured = int(votes.texture.sum())
-    if textured < LEAST_TILES:
-        return replace(fit, reason="the picture has too little detail to tell a shift")
-    if fit.share < LEAST_SHARE or fit.tiles < LEAST_TILES:
-        return replace(fit, reason=f"only {100 * fit.share:.0f} % of the picture match the source")
-    if error > UNSURE:
-        return replace(fit, reason="too little of the picture matches the source to tell the zoom")
-    return fit
+def counted(fit: Fit, said: "Votes") -> Fit:
+    """The fit with how well its tiles match."""
+    tiles = int(said.matching.sum())
+    count = max(LEAST_TILES, int(said.texture.sum()))
+    return replace(
+        fit, share=tiles / count, score=float((said.texture * said.match.clamp(min=0)).sum()) / count, tiles=tiles
+    )
 
 
-def _votes(level: Level, fit: Fit) -> Votes:
+def votes(level: Level, fit: Fit) -> Votes:
     warped, covered = level.warp(fit)
     side = min(level.tile, *warped.shape)
     a, b = (_tiled(x, side) for x in (level.source, warped))
@@ -143,26 +142,35 @@ def _centres(picture: Tensor, side: int) -> Tensor:
     return torch.stack(grid, dim=-1).reshape(-1, 2)
 
 
-def _solve(votes: Votes, reach: float) -> tuple[Tensor, float]:
-    """The robust fit through the votes: (zoom y, shift y, zoom x, shift x), and its largest standard error in px."""
-    count = len(votes.off)
-    design = votes.off.new_zeros(count, 2, 4)  # what a fit says at a tile, zoom in px at `reach`
+def solve(said: Votes, reach: float, freedom: Tensor = ALL) -> tuple[Tensor, float]:
+    """Fit the votes robustly.
+
+    Args:
+        reach: px from the picture's centre to its far side.
+        freedom: (4, k), what may move.
+    Returns:
+        (zoom y, shift y, zoom x, shift x) from the present fit, and the largest standard error anywhere, px.
+    """
+    design = said.off.new_zeros(len(said.off), 2, 4)  # what a fit says at a tile, zoom in px at `reach`
     for i in range(2):
-        design[:, i, 2 * i] = votes.at[:, i] / reach
+        design[:, i, 2 * i] = said.at[:, i] / reach
         design[:, i, 2 * i + 1] = 1
-    information = design.mT @ votes.sure  # (N, 4, 2)
-    base = votes.texture * ((votes.match - 0.2) / 0.6).clamp(0, 1).square()
-    prior = PRIOR * torch.diag(votes.off.new_tensor([1.0, 0.01, 1.0, 0.01]))
-    found, weight = votes.off.new_zeros(4), base
+    freedom = freedom.to(said.off)
+    design = design @ freedom  # (N, 2, k)
+    information = design.mT @ said.sure  # (N, k, 2)
+    base = said.texture * ((said.match - 0.2) / 0.6).clamp(0, 1).square()
+    prior = PRIOR * freedom.T @ torch.diag(said.off.new_tensor([1.0, 0.01, 1.0, 0.01])) @ freedom
+    found, square = said.off.new_zeros(freedom.shape[1]), torch.zeros_like(base)
     for tolerance in TOLERANCES:
-        residual = votes.off - design @ found
-        square = (residual[:, None] @ votes.sure @ residual[..., None])[:, 0, 0]
+        square = _square(said, said.off - design @ found)
         weight = base / (1 + square / tolerance**2).square()
         normal = (weight[:, None, None] * (information @ design)).sum(0) + prior
-        found = torch.linalg.solve(normal, (weight[:, None] * (information @ votes.off[..., None])[..., 0]).sum(0))
-    residual = votes.off - design @ found
-    square = (residual[:, None] @ votes.sure @ residual[..., None])[:, 0, 0]
-    variance = (weight * square).sum() / weight.sum().clamp(min=1e-6) + 0.01
-    worst = torch.linalg.inv(normal).diagonal().view(2, 2).sum(1).amax()
-    scale = found.new_tensor([reach, 1, reach, 1])
-    return found / scale, float((variance * worst).sqrt())
+        found = torch.linalg.solve(normal, (weight[:, None] * (information @ said.off[..., None])[..., 0]).sum(0))
+    variance = (weight * _square(said, said.off - design @ found)).sum() / weight.sum().clamp(min=1e-6) + 0.01
+    worst = (freedom @ torch.linalg.inv(normal) @ freedom.T).diagonal().view(2, 2).sum(1).amax()
+    return freedom @ found / found.new_tensor([reach, 1, reach, 1]), float((variance * worst).sqrt())
+
+
+def _square(said: Votes, residual: Tensor) -> Tensor:
+    """Squared px (N,) of a residual (N, 2), only in the directions in which the tile can tell."""
+    return (residual[:, None] @ said.sure @ residual[..., None])[:, 0, 0]
