@@ -13,6 +13,7 @@ MODULES = (
     "prompt",
     "lora",
     "expert_map",
+    "x2_adapter",
     "demo_model",
     "demo_scene",
     "candidates",

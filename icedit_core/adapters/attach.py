@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from .moe import MoELoRA
 
-Forward = Callable[..., Tensor]
+Forward = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,28 @@ class Slot:
         self.layer.add_to(rows, rows if self.reads_output else x, strength)
 
 
-class Attachment:
-    """Routed layers by the name of the Linear they join, in force inside `with attachment.on(model):`.
+class Overrides:
+    """Other forwards for some modules, in force inside `with overrides.on(model):`.
 
-    The wrapped forwards are kept and reused, so torch.compile sees the same callables at every step. Attachments nest:
-    an inner one calls what the outer one put in place.
+    They are kept and reused, so torch.compile sees the same callables at every step. Overrides nest: an inner one
+    calls what the outer one put in place.
 
     Args:
-        slots: module name, e.g. "double_blocks.0.img_mlp.2" -> the layers that add to it.
-        strength: the user's multiplier of every update.
+        makers: module name, e.g. "double_blocks.0.img_mlp.2" -> makes its forward of the one in force before.
     """
 
-    def __init__(self, slots: Mapping[str, Sequence[Slot]], strength: float = 1.0):
-        self.slots = {name: tuple(layers) for name, layers in slots.items()}
-        self.strength = strength
-        self._wrapped: dict[str, tuple[nn.Module, Forward | None, Forward]] = {}
+    def __init__(self, makers: Mapping[str, Callable[[Forward], Forward]]):
+        self.makers = dict(makers)
+        self._made: dict[str, tuple[nn.Module, Forward | None, Forward]] = {}
 
     @contextmanager
     def on(self, root: nn.Module) -> Iterator[None]:
-        """Put every layer in force on `root` and take it off again, also after an exception.
+        """Put every forward in force on `root` and take it off again, also after an exception.
 
         Raises:
             AttributeError: a named module is not there.
         """
-        modules = {name: root.get_submodule(name) for name in self.slots}
+        modules = {name: root.get_submodule(name) for name in self.makers}
         before = {name: vars(module).get("forward") for name, module in modules.items()}
         try:
             for name, module in modules.items():
@@ -67,14 +67,26 @@ class Attachment:
                     module.forward = previous  # type: ignore[method-assign]
 
     def _forward(self, name: str, module: nn.Module, before: Forward | None) -> Forward:
-        known = self._wrapped.get(name)
+        known = self._made.get(name)
         if known is None or known[0] is not module or known[1] is not before:
-            wrapped = _adding(before or module.forward, self.slots[name], self.strength)
-            known = self._wrapped[name] = (module, before, wrapped)
+            made = self.makers[name](before or module.forward)
+            known = self._made[name] = (module, before, made)
         return known[2]
 
 
-def _adding(previous: Forward, slots: Sequence[Slot], strength: float) -> Forward:
+class Attachment(Overrides):
+    """Routed layers by the name of the Linear they join, in force inside `with attachment.on(model):`.
+
+    Args:
+        slots: module name -> the layers that add to it.
+        strength: the user's multiplier of every update.
+    """
+
+    def __init__(self, slots: Mapping[str, Sequence[Slot]], strength: float = 1.0):
+        super().__init__({name: partial(_adding, tuple(layers), strength) for name, layers in slots.items()})
+
+
+def _adding(slots: Sequence[Slot], strength: float, previous: Forward) -> Forward:
     def forward(x: Tensor, *args, **kwargs) -> Tensor:
         y = previous(x, *args, **kwargs)
         for slot in slots:

@@ -164,14 +164,14 @@ def _folded(pair: LowRank, dtype: torch.dtype | None) -> Tensor:
 
 
 def _bias(columns: Tensor, context: Tensor | None, dtype: torch.dtype | None) -> Tensor | None:
-    """What the router makes of the context; summed in float32."""
+    """What the router makes of the context, rounded once."""
     got = 0 if context is None else context.numel()
     if columns.shape[1] != got:
         raise ValueError(
             f"ICEdit adapter: the router reads {columns.shape[1]} values after the token, but {got} are given. "
             "Hand in the context that the adapter was trained with."
         )
-    return None if context is None else (columns.float() @ context.float()).to(dtype or columns.dtype)
+    return None if context is None else (columns.double() @ context.double()).to(dtype or columns.dtype)
 
 
 def _as(weight: Tensor, x: Tensor) -> Tensor:

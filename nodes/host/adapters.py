@@ -12,12 +12,12 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy.weight_adapter import LoRAAdapter
-from torch import nn
+from torch import Tensor, nn
 
 from ...icedit_core.adapters.attach import Attachment, Slot
 from ...icedit_core.adapters.moe import MoELoRA
-from ...icedit_core.adapters.readers.icedit import listed
-from ...icedit_core.adapters.weights import Adapter, LowRank
+from ...icedit_core.adapters.names import listed
+from ...icedit_core.adapters.weights import Adapter, LowRank, Routed
 from ...icedit_core.adapters.widen import DEV_INPUTS
 from . import experts_kept, fill
 
@@ -81,7 +81,7 @@ def attach(model: ModelPatcher, adapter: Adapter, strength: float, top_k: int, n
     patches = {targets[name].patch_key: _host_patch(update) for name, update in adapter.plain.items()}
     clone.add_patches(patches, strength)
     if adapter.routed:
-        _attach_routed(clone, adapter, targets, strength, top_k, name)
+        attach_routed(clone, adapter.routed, targets, strength, top_k, name)
     return clone
 
 
@@ -92,28 +92,48 @@ def check(model: ModelPatcher, adapter: Adapter) -> dict[str, Target]:
         ValueError: see `attach`.
     """
     fill.require(model, WHO)
-    return _resolve(model, adapter)
+    return resolve(model, adapter)
 
 
 def _host_patch(update: LowRank) -> LoRAAdapter:
     return LoRAAdapter(set(), (update.up, update.down, update.alpha, None, None, None))
 
 
-def _attach_routed(clone: ModelPatcher, adapter: Adapter, targets: Mapping[str, Target], strength, top_k, name):
-    """Experts live in a patcher of their own, so that the host loads and offloads them with the model."""
+def attach_routed(
+    clone: ModelPatcher,
+    layers: Mapping[str, Routed],
+    targets: Mapping[str, Target],
+    strength: float,
+    top_k: int,
+    name: str,
+    context: Tensor | None = None,
+    who: str = WHO,
+) -> None:
+    """Give a clone routed layers. They live in a patcher of their own, so that the host loads and offloads them.
+
+    Args:
+        clone: the caller's own.
+        layers: by the names that `targets` has.
+        targets: `resolve`'s.
+        strength, top_k, name: as `attach` takes them.
+        context: what the routers read after the token, if they do.
+        who: the node that speaks.
+    """
     dtype = _compute_dtype(clone)
     bank, places = nn.ModuleList(), []
-    for layer_name, routed in adapter.routed.items():
+    for layer_name, routed in layers.items():
         target = targets[layer_name]
-        bank.append(MoELoRA(routed, top_k, dtype))
-        places.append((target.key[len(PREFIX) : -len(WEIGHT)], target.rows[1] if target.rows else 0))
+        bank.append(MoELoRA(routed, top_k, dtype, context=context))
+        start = target.rows[1] if target.rows else 0
+        places.append((target.key[len(PREFIX) : -len(WEIGHT)], start, routed.reads_output))
     key = f"icedit_moe_{uuid.uuid4().hex}"
 
     def join(patcher: ModelPatcher) -> None:
         """Put the patcher's own bank in force; a copy on another device has a bank of its own."""
         slots: dict[str, list[Slot]] = {}
-        for layer, (module, start) in zip(patcher.get_additional_models_with_key(key)[0].model, places, strict=True):
-            slots.setdefault(module, []).append(Slot(layer, start))
+        own = patcher.get_additional_models_with_key(key)[0].model
+        for layer, (module, start, reads_output) in zip(own, places, strict=True):
+            slots.setdefault(module, []).append(Slot(layer, start, reads_output))
         attachment = Attachment(slots, strength)
 
         def routed_call(executor, *args, **kwargs):
@@ -123,12 +143,12 @@ def _attach_routed(clone: ModelPatcher, adapter: Adapter, targets: Mapping[str, 
         patcher.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, key)
         patcher.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, routed_call)
 
-    clone.set_attachments(key, Routing(name, tuple(module for module, _ in places)))
+    clone.set_attachments(key, Routing(name, tuple(module for module, *_ in places)))
     clone.set_additional_models(key, [_bank_patcher(bank, clone.load_device, clone.offload_device)])
     join(clone)
     for moment in (CallbacksMP.ON_DEEPCLONE_MULTIGPU, CallbacksMP.ON_MATCH_MULTIGPU_CLONES):
         clone.add_callback_with_key(moment, key, lambda _original, copied: join(copied))
-    experts_kept.keep(clone, lambda patcher: [name for name, _ in routings(patcher)], WHO)
+    experts_kept.keep(clone, lambda patcher: [name for name, _ in routings(patcher)], who)
 
 
 def _bank_patcher(bank: nn.ModuleList, load_device, offload_device) -> ModelPatcher:
@@ -147,20 +167,24 @@ def _compute_dtype(model: ModelPatcher) -> torch.dtype:
     return model.get_model_object("manual_cast_dtype") or model.model.get_dtype_inference()
 
 
-def _resolve(model: ModelPatcher, adapter: Adapter) -> dict[str, Target]:
-    """Find every layer of the adapter in the model and check its shape, before anything is changed."""
+def resolve(model: ModelPatcher, adapter: Adapter, who: str = WHO) -> dict[str, Target]:
+    """Find every layer of the adapter in a FLUX.1 and check its shape, before anything is changed.
+
+    Raises:
+        ValueError: a layer is not in the model, or its shape does not fit.
+    """
     known = comfy.lora.model_lora_keys_unet(model.model, {})
     weights = set(model.model_state_dict(PREFIX))
     found = {name: _find(name, known) for name in (*adapter.plain, *adapter.routed)}
     targets = {name: target for name, target in found.items() if target is not None and target.key in weights}
-    _refuse_unknown(model, found, targets)
-    _refuse_doubles(targets)
+    _refuse_unknown(model, found, targets, who)
+    _refuse_doubles(targets, who)
     for name, update in adapter.plain.items():
-        _check_shape(model, name, targets[name], update)
+        _check_shape(model, name, targets[name], update, who)
     for name, routed in adapter.routed.items():
         if targets[name].function is not None or not targets[name].key.endswith(WEIGHT):
-            raise ValueError(f"{WHO}: {name} has experts, but only a plain Linear layer can have them.")
-        _check_shape(model, name, targets[name], routed.experts[0])
+            raise ValueError(f"{who}: {name} has experts, but only a plain Linear layer can have them.")
+        _check_shape(model, name, targets[name], routed.experts[0], who)
     return targets
 
 
@@ -173,43 +197,45 @@ def _find(name: str, known: Mapping) -> Target | None:
     return None
 
 
-def _refuse_unknown(model: ModelPatcher, found: Mapping[str, Target | None], targets: Mapping[str, Target]) -> None:
+def _refuse_unknown(
+    model: ModelPatcher, found: Mapping[str, Target | None], targets: Mapping[str, Target], who: str
+) -> None:
     unknown = [name for name in found if name not in targets]
     if not unknown:
         return
     network = type(model.model.diffusion_model)
     if all(found.values()) and not targets:
         raise ValueError(
-            f"{WHO}: this {type(model.model).__name__} is run by {network.__module__}.{network.__name__} "
+            f"{who}: this {type(model.model).__name__} is run by {network.__module__}.{network.__name__} "
             "with layers of its own (Nunchaku does so), but ComfyUI's layers are needed: none of the file's "
             f"{len(found)} is there. Load the model with ComfyUI's loader (bf16, fp8, scaled fp8) or as GGUF."
         )
     raise ValueError(
-        f"{WHO}: {len(unknown)} of {len(found)} layers of the file are not in this model "
-        f"({type(model.model).__name__}, FLUX.1 Fill): {listed(unknown)}. "
+        f"{who}: {len(unknown)} of {len(found)} layers of the file are not in this model "
+        f"({type(model.model).__name__}, {fill.name_of(model)}): {listed(unknown)}. "
         "The file is for another model or another size of it, or names its layers in a way not known here: choose a "
         "LoRA for FLUX.1 in ICEdit's or ComfyUI's naming."
     )
 
 
-def _refuse_doubles(targets: Mapping[str, Target]) -> None:
+def _refuse_doubles(targets: Mapping[str, Target], who: str) -> None:
     """Two names of one layer would overwrite each other in the host's patch table."""
     seen: dict[Target, str] = {}
     for name, target in targets.items():
         if target in seen:
             raise ValueError(
-                f"{WHO}: {seen[target]} and {name} are the same layer under two names, but each layer is "
+                f"{who}: {seen[target]} and {name} are the same layer under two names, but each layer is "
                 "needed once. Remove one of them."
             )
         seen[target] = name
 
 
-def _check_shape(model: ModelPatcher, name: str, target: Target, update: LowRank) -> None:
+def _check_shape(model: ModelPatcher, name: str, target: Target, update: LowRank, who: str) -> None:
     shape = comfy.utils.get_attr(model.model, target.key).shape
     rows = target.rows[2] if target.rows else shape[0]
     if (update.up.shape[0], update.down.shape[1]) != (rows, shape[1]):
         raise ValueError(
-            f"{WHO}: {name} fits a layer of {update.down.shape[1]} inputs and {update.up.shape[0]} outputs, "
+            f"{who}: {name} fits a layer of {update.down.shape[1]} inputs and {update.up.shape[0]} outputs, "
             f"but this model's has {shape[1]} and {rows}. The file is for another model{_control(name, update)}, "
             "or another size of it: choose a LoRA for FLUX.1."
         )

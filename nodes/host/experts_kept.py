@@ -29,11 +29,11 @@ def keep(model: ModelPatcher, names: Callable[[ModelPatcher], Sequence[str]], wh
         )
 
     def state_dict_for_saving(*_args, **_options):
-        refuse("saving", "Save the model as it is before ICEdit Load LoRA; the adapter is a file of its own.")
+        refuse("saving", f"Save the model as it is before {who}; the adapter is a file of its own.")
 
     def get_key_patches(filter_prefix=None):
         if filter_prefix is not None:  # without it the host asks for its own weights, for hooks
-            refuse("merging", "Merge the models first, and put ICEdit Load LoRA behind the merge.")
+            refuse("merging", f"Merge the models first, and put {who} behind the merge.")
         patcher = _alive(own)
         return type(patcher).get_key_patches(patcher)
 

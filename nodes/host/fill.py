@@ -40,12 +40,12 @@ def require(model: Any, who: str) -> None:
     Raises:
         ValueError: another model; its name, and which to load.
     """
-    channels = _input_channels(model)
-    if channels is not None and channels > 2 * LATENT_CHANNELS:  # what the host, too, takes for an inpainting FLUX.1
+    channels = input_channels(model)
+    if _fills(channels):
         return
     width = f" (input layer of {channels * PATCH}, Fill's has {FILL_CHANNELS * PATCH})" if channels else ""
     raise ValueError(
-        f"{who}: the model is {_name(model, channels)}{width}, but FLUX.1 Fill is needed: only that sees the source "
+        f"{who}: the model is {name_of(model)}{width}, but FLUX.1 Fill is needed: only that sees the source "
         "beside the panel it paints. Load flux1-fill-dev with ComfyUI's 'Load Diffusion Model'. For other models use "
         "ComfyUI's own LoRA loaders and samplers, without ICEdit Diptych."
     )
@@ -97,8 +97,8 @@ def _check_latents(latents: Iterable[Tensor], who: str) -> None:
             )
 
 
-def _input_channels(model: Any) -> int | None:
-    """Channels that a FLUX.1 takes, None for another kind of model."""
+def input_channels(model: Any) -> int | None:
+    """Latent channels that a FLUX.1 takes, None for another kind of model."""
     base = model.model
     if not isinstance(base, comfy.model_base.Flux) or base.latent_format.latent_channels != LATENT_CHANNELS:
         return None
@@ -110,8 +110,16 @@ def _input_channels(model: Any) -> int | None:
     return int(base.model_config.unet_config["in_channels"])
 
 
-def _name(model: Any, channels: int | None) -> str:
-    kind = type(model.model.model_config).__name__
+def name_of(model: Any) -> str:
+    """What people call the model."""
+    kind, channels = type(model.model.model_config).__name__, input_channels(model)
+    if _fills(channels):
+        return "FLUX.1 Fill"
     if kind == "Flux" and channels == 2 * LATENT_CHANNELS:
         return "FLUX.1 Canny or Depth"
     return _NAMES.get(kind, kind)
+
+
+def _fills(channels: int | None) -> bool:
+    """What the host, too, takes for an inpainting FLUX.1."""
+    return channels is not None and channels > 2 * LATENT_CHANNELS

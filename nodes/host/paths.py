@@ -15,8 +15,11 @@ def lora_names() -> list[str]:
     return folder_paths.get_filename_list("loras") + shipped
 
 
-def lora_path(name: str) -> Path:
+def lora_path(name: str, who: str = "ICEdit Load LoRA") -> Path:
     """The file behind a name of `lora_names`.
+
+    Args:
+        who: the node that speaks.
 
     Raises:
         ValueError: there is no such file.
@@ -26,6 +29,6 @@ def lora_path(name: str) -> Path:
     path = folder_paths.get_full_path("loras", name)
     if path is None:
         raise ValueError(
-            f"ICEdit Load LoRA: {name} is not there, but a file in models/loras is needed. Put it there and refresh."
+            f"{who}: {name} is not there, but a file in models/loras is needed. Put it there and refresh."
         )
     return Path(path)
