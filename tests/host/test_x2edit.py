@@ -73,7 +73,7 @@ def test_each_part_of_the_source_counts(ours, model, expected, monkeypatch):
     assert error(case.evaluate(adapted)[0], expected) > 2e-4
     monkeypatch.undo()
     plain = case.evaluate(model)[0]
-    assert error(plain, case.evaluate(ours.attach(model, strength=0.0))[0]) > 1e-3
+    assert error(plain, case.evaluate(ours.attach(model, strength=0.0))[0]) > 2e-4
 
 
 def test_a_batch_is_its_samples(ours, model, expected):
@@ -124,4 +124,3 @@ def test_experts_are_not_lost_without_a_word(ours, model):
     assert [name for name, _ in ours.routings(adapted)] == ["x2edit.safetensors"]
     with pytest.raises(ValueError, match=r"ICEdit X2 Adapter: x2edit\.safetensors has experts.*before ICEdit X2 Adap"):
         adapted.state_dict_for_saving()
-

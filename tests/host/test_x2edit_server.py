@@ -1,0 +1,108 @@
+"""X2Edit's node in a graph of stock nodes on the real server; files of other methods are named."""
+
+import math
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from devtools.workflows import MOE_LORA
+from icedit_core.client import ExecutionFailed
+
+from . import graphs
+from .test_workflows import small_picture
+from .test_wrong_models import flux_dev
+
+RANK, EXPERTS, TASKS = 4, 12, 16
+
+
+def random_x2edit(weights):
+    """A file that `icedit convert` could have made for weights in diffusers' naming, less AlignNet."""
+    draw = torch.Generator().manual_seed(0)
+    width = weights["x_embedder.weight"].shape[0]
+
+    def matrix(*shape):
+        return torch.randn(shape, generator=draw) / math.sqrt(shape[1])
+
+    tensors = {"task_embeddings.weight": torch.randn(TASKS, width, generator=draw)}
+    for block in sorted({m[0] for key in weights if (m := re.match(r"(single_)?transformer_blocks\.\d+", key))}):
+        for part in ("q", "k", "v") if block.startswith("single") else ("q", "k", "v", "proj"):
+            layer = f"{block}.attn.processor.{part}_moe_lora"
+            tensors[f"{layer}.gate.weight"] = matrix(EXPERTS, 2 * width)
+            for pair in (*(f"experts.{i}" for i in range(EXPERTS)), "shared_experts"):
+                tensors[f"{layer}.{pair}.down.weight"] = matrix(RANK, width)
+                tensors[f"{layer}.{pair}.up.weight"] = 0.3 * matrix(width, RANK)
+    return tensors
+
+
+@pytest.fixture(scope="module")
+def placed(server, tmp_path_factory):
+    """FLUX.1 dev and X2Edit in small, on the server."""
+    folder = tmp_path_factory.mktemp("x2edit")
+    weights = flux_dev()
+    save_file(weights, folder / "dev.safetensors")
+    save_file(random_x2edit(weights), folder / "x2edit.safetensors")
+    files = {"diffusion_models/dev.safetensors": "dev", "loras/x2edit.safetensors": "x2edit"}
+    more = {name: folder / f"{file}.safetensors" for name, file in files.items()}
+    more[f"loras/{MOE_LORA}"] = graphs.ROOT / "demo" / "loras" / "icedit_demo_moe_lora.safetensors"
+    with graphs.small_files(server, more):
+        yield
+
+
+def graph(task="color", adapter="x2edit.safetensors", strength=1.0, source=True):
+    """Stock nodes around ICEdit X2 Adapter, 2 steps."""
+    nodes = {
+        "model": ("UNETLoader", {"unet_name": "dev.safetensors", "weight_dtype": "default"}),
+        "clip": ("ICEditDemoModel", {}),  # DualCLIPLoader fixes its encoders' sizes
+        "vae": ("VAELoader", {"vae_name": "ae.safetensors"}),
+        "image": ("LoadImage", {"image": "example.png"}),
+        "size": ("ImageScale", {"image": ["image", 0], "width": 64, "height": 96, "crop": "disabled",
+                                "upscale_method": "bilinear"}),
+        "latent": ("VAEEncode", {"pixels": ["size", 0], "vae": ["vae", 0]}),
+        "x2": ("ICEditX2Adapter", {"model": ["model", 0], "adapter_name": adapter, "task": task, "strength": strength}),
+        "words": ("CLIPTextEncode", {"clip": ["clip", 1], "text": "make it red"}),
+        "source": ("ReferenceLatent", {"conditioning": ["words", 0], "latent": ["latent", 0]}),
+        "sampler": ("KSampler", {"model": ["x2", 0], "positive": ["source" if source else "words", 0],
+                                 "negative": ["words", 0], "latent_image": ["latent", 0], "seed": 0, "steps": 2,
+                                 "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}),
+        "picture": ("VAEDecode", {"samples": ["sampler", 0], "vae": ["vae", 0]}),
+        "save": ("SaveImage", {"images": ["picture", 0], "filename_prefix": "x2edit"}),
+    }  # fmt: skip
+    return {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in nodes.items()}
+
+
+async def picture(client, **how):
+    await client.upload_image(small_picture(), "example.png", overwrite=True)
+    result = await client.run(graph(**how), timeout=120)
+    return await client.download(result.images()[0])
+
+
+async def test_an_edit_by_stock_nodes_depends_on_adapter_and_task(client, placed):
+    pictures = [await picture(client, **how) for how in ({}, {"task": "remove"}, {"strength": 0.0}, {})]
+    assert pictures[0] == pictures[3]
+    assert len({pictures[0], pictures[1], pictures[2]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "node", "words"),
+    [
+        ({"adapter": MOE_LORA}, "ICEditX2Adapter", "ICEdit's MoE-LoRA .*Load ICEdit's with ICEdit Load LoRA on FLUX.1"),
+        ({"source": False}, "KSampler", "a conditioning has 0 reference latents.*ReferenceLatent"),
+    ],
+)
+async def test_what_is_not_x2edits_is_refused(client, placed, how, node, words):
+    with pytest.raises(ExecutionFailed, match=words) as caught:
+        await picture(client, **how)
+    assert caught.value.node_type == node
+
+
+async def test_icedits_loader_names_the_node_for_x2edits_file(client, placed):
+    wrong = graph()
+    wrong["x2"] = {
+        "class_type": "ICEditLoadLoRA",
+        "inputs": {"model": ["model", 0], "lora_name": "x2edit.safetensors", "strength": 1.0},
+    }
+    await client.upload_image(small_picture(), "example.png", overwrite=True)
+    with pytest.raises(ExecutionFailed, match="this is X2Edit's adapter .*Load it with ICEdit X2 Adapter"):
+        await client.run(wrong, timeout=120)
