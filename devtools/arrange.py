@@ -18,7 +18,9 @@ PAD, GAP = 15, 20  # px, between a group and its nodes, between groups
 ROOM = 10  # px, a node is laid out taller than it needs
 ROW, WIDGET, TEXT_AREA = 20, 24, 54  # px, a socket, a widget, a widget of several lines
 PICTURE, MESSAGE = 224, 62  # px, that a run adds: a preview, a text
-WITH_PICTURE = {"LoadImage", "LoadImageMask", "SaveImage", "PreviewImage", "ICEditDiptych", "ICEditRestore"}
+WITH_PICTURE = {
+    "LoadImage", "LoadImageMask", "SaveImage", "PreviewImage", "ICEditDiptych", "ICEditRestore", "ICEditKeepUnedited"
+}  # fmt: skip
 
 
 class Place(NamedTuple):

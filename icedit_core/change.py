@@ -39,13 +39,14 @@ CLOSE, CLOSE_LIMIT = 16, 1.5  # px around a change in which this many thresholds
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
 
-def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0) -> Tensor:
+def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0, beside: bool = True) -> Tensor:
     """Find the changed pixels.
 
     Args:
         left, right: (B, h, w, 3) decoded panels in [0, 1].
         source: (B, h, w, 3), what the left panel shows, at the same size.
         threshold: factor on the tuned threshold.
+        beside: whether the panels were decoded beside each other, as one diptych.
     Returns:
         (B, h, w) float32, 1 = changed. Equal panels give 0 everywhere, a change of nearly all 1 everywhere.
     """
@@ -54,7 +55,7 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0)
     left, right, source = (x.float().movedim(-1, 1) for x in (left, right, source))  # (B, 3, h, w)
     smooth = _smooth(left, right, source)
     strength = _strength(*smooth, source)
-    border = _border(strength)
+    border = _border(strength) & beside
     limit = threshold * _limit(left, source, strength) * torch.where(border, BORDER_LIMIT, 1.0)
     change = _news(*smooth, source, strength, limit, border)
     differs = _connected(strength > limit * torch.where(border, BORDER_SEED, SEED), strength > limit)

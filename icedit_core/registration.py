@@ -15,6 +15,7 @@ from .pixels import resize
 from .resample import inside, positions, resample
 
 LEAST_MOVE = 0.15  # source px: a fit that moves no pixel further is none, and nothing is resampled for it
+LEAST_SIDE = 32  # px: in less there is nothing to match
 LEAST_MARGIN = 0.03  # share of the edit's side beyond the source from which the edit is said to be cropped
 
 
@@ -73,6 +74,9 @@ def register(source: Tensor, edit: Tensor) -> Registration:
     height, width = source.shape[:2]
     if source.shape == edit.shape and torch.equal(source, edit):
         return Registration(1.0, 1.0, 0.0, 0.0, size, None, True, "")
+    if min(*source.shape[:2], *size) < LEAST_SIDE:
+        reason = f"a side is below {LEAST_SIDE} px"
+        return Registration(1.0, 1.0, 0.0, 0.0, size, None, False, reason)
     fit = matching.fit(source, edit)
     if fit.reason:
         return Registration(1.0, 1.0, 0.0, 0.0, size, None, False, fit.reason)

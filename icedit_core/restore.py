@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import cutout
 from .change import changed
 from .diptych import source_part
+from .keep import Cut, cut_out, paste
 from .layout import Layout
-from .pixels import check_image, feather, grow, resize
+from .pixels import check_image, feather, resize
 from .restore_notes import left_error, notes
 
 WHO = "ICEditRestore"
@@ -84,32 +84,20 @@ def _weight(left: Tensor, right: Tensor, source: Tensor, layout: Layout, index: 
             # The mask decides; only where the panels are equal to the last bit there is no edit to take.
             touched = (left != right).any(-1).float()
             return allowed * F.adaptive_max_pool2d(touched[:, None], (bh, bw))[:, 0]
-    found = _scaled(changed(left, right, source, edge.threshold), (bw, bh))
-    if bw > left.shape[2]:  # else nothing is enlarged, and nothing blurred by it
-        full = layout.image[index : index + 1, y : y + bh, x : x + bw, :3].to(left).clamp(0, 1)
-        found = cutout.fit(found, full, resize(right, (bw, bh)), bw / left.shape[2])
-    found = feather(grow(found, edge.grow), edge.feather)
+    full = layout.image[index : index + 1, y : y + bh, x : x + bw, :3].to(left).clamp(0, 1)
+    found = changed(left, right, source, edge.threshold)
+    cut = Cut(edge.threshold, edge.grow, edge.feather)
+    found = cut_out(found, full, resize(right, (bw, bh)), cut, bw / left.shape[2])
     return found if allowed is None else torch.minimum(found, allowed)
-
-
-def _scaled(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring a mask (1, h, w) to the box: a larger box gets an edge one panel pixel soft."""
-    if (mask.shape[2], mask.shape[1]) == size:
-        return mask
-    return F.interpolate(mask[:, None], (size[1], size[0]), mode="bilinear", antialias=True)[:, 0].clamp(0, 1)
 
 
 def _paste(base: Tensor, right: Tensor, weight: Tensor, layout: Layout, index: int) -> tuple[Tensor, Tensor]:
     """Blend the right panel into one original (H, W, C) at its box; weight (bh, bw)."""
     (bw, bh), (x, y) = layout.box, layout.corners[index]
     result, mask = base.clone(), base.new_zeros(base.shape[:2], dtype=torch.float32)
-    if not weight.any():
-        return result, mask
-    region = result[y : y + bh, x : x + bw, :3]
-    blended = torch.lerp(region.float(), resize(right, layout.box)[0], weight[..., None]).to(region.dtype)
-    # Chosen, not multiplied: a blend with weight 0 need not give the same bits.
-    region.copy_(torch.where(weight[..., None] == 0, region, blended))
-    mask[y : y + bh, x : x + bw] = weight
+    if weight.any():
+        paste(result[y : y + bh, x : x + bw], resize(right, layout.box)[0], weight)
+        mask[y : y + bh, x : x + bw] = weight
     return result, mask
 
 
@@ -139,11 +127,7 @@ def _check(images: Tensor, layout: Layout, original: Tensor | None, edge: Edge) 
         )
     if edge.keep not in KEEP:
         raise ValueError(f"{WHO}: keep_unedited '{edge.keep}', but one of {', '.join(KEEP)} is needed.")
-    if edge.threshold <= 0 or edge.feather < 0:
-        raise ValueError(
-            f"{WHO}: threshold {edge.threshold:g} and feather {edge.feather}, but a threshold above 0 and a feather "
-            "of 0 or more are needed. The defaults are 1 and 0."
-        )
+    Cut(edge.threshold, edge.grow, edge.feather).check(WHO)
     if original is None:
         return
     check_image(WHO, original, "original")

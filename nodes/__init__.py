@@ -10,6 +10,7 @@ from comfy_api.latest import ComfyExtension
 MODULES = (
     "diptych",
     "restore",
+    "keep_unedited",
     "prompt",
     "lora",
     "expert_map",

@@ -1,4 +1,4 @@
-// ICEdit Restore: source and result under one slider on the node, with the outline of what was changed.
+// ICEdit Restore and Keep Unedited: source and result under one slider on the node, with the outline of what was changed.
 import { Pictures, element, register, words } from "./node_pictures.js";
 
 const WORDS = {
@@ -66,4 +66,4 @@ class Compare extends Pictures {
     }
 }
 
-register("ICEditRestore", "icedit_compare", 220, () => new Compare());
+for (const node of ["ICEditRestore", "ICEditKeepUnedited"]) register(node, "icedit_compare", 220, () => new Compare());
