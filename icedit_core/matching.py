@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .tiles import ONE_ZOOM, Fit, Level, refine
-from .trust import judge, settle
+from .tiles import LEAST_TILES, ONE_ZOOM, Fit, Level, refine, textured
+from .trust import FLAT, judge, settle
 
-WORKING = 1_000_000  # pixels that are looked at: larger pictures are reduced
+WORKING = 600_000  # pixels that are looked at: larger pictures are reduced
 COARSE = 320  # px of the longer side, at most, where a fit without zoom is searched
 COARSEST = 160  # ... and with zoom
 WIDE_ZOOMS = (0.75, 0.8, 0.85, 0.88, 0.91, 0.94, 0.97, 1.03, 1.06, 1.09, 1.12, 1.16, 1.2, 1.25, 1.33)
 ENOUGH = 0.5  # share of matching tiles at the coarse level from which no other zoom is searched
 ROUNDS = 6  # refinements of the best that are found
+ALIKE = 0.02  # mean difference of pictures without detail, below which the one may well be the other
 PEAKS = 2  # shifts that are tried of every phase correlation
 LUMA = (0.299, 0.587, 0.114)
 
@@ -27,6 +28,8 @@ LUMA = (0.299, 0.587, 0.114)
 def fit(source: Tensor, edit: Tensor) -> Fit:
     """Fit shift and zoom of `edit` (h, w, 3) against `source` (H, W, 3), both in [0, 1]."""
     levels = _pyramid(source, edit)
+    if min(textured(levels[-1].source), textured(levels[-1].edit)) < LEAST_TILES:
+        return Fit(reason="" if _alike(levels[0]) else FLAT)
     formats = _formats((source.shape[0], source.shape[1]), (edit.shape[0], edit.shape[1]))
     near = max([i for i, level in enumerate(levels) if max(level.source.shape) <= COARSE], default=0)
     found = _search(levels[near], formats, (1.0,))
@@ -38,6 +41,12 @@ def fit(source: Tensor, edit: Tensor) -> Fit:
     for level in levels[near:]:
         found = settle(level, found)
     return judge(levels[-1], found)
+
+
+def _alike(level: Level) -> bool:
+    """Whether the stretched edit differs from the source by hardly more than brightness."""
+    difference = level.warp(Fit())[0] - level.source
+    return float((difference - difference.median()).abs().mean()) < ALIKE
 
 
 def _pyramid(source: Tensor, edit: Tensor) -> list[Level]:

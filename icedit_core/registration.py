@@ -68,7 +68,7 @@ def register(source: Tensor, edit: Tensor) -> Registration:
         source: (H, W, 3) in [0, 1].
         edit: (h, w, 3) in [0, 1], an edit of it of any size.
     Returns:
-        The identity where no pixel moves by more than 0.15 px (of the copy that is measured, at most about 1 MP).
+        The identity where no pixel moves by more than 0.15 px (of the copy that is measured, at most 0.6 MP).
     """
     size = (edit.shape[0], edit.shape[1])
     height, width = source.shape[:2]

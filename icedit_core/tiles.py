@@ -18,7 +18,7 @@ LEAST_TILES = 6  # matching tiles below which nothing can be told
 FURTHEST = 2.0  # px that a tile may say it is off, at once
 TOLERANCES = (2.0, 1.0, 0.5, 0.3)  # px off the fit from which a tile counts for less, in the rounds of the robust fit
 PRIOR = 0.005  # of a tile's vote, against any zoom: for pictures where little tells it
-SETTLED = 0.005  # px: a smaller step is the last
+SETTLED = 0.02  # px: a smaller step is the last
 ALL = torch.eye(4)  # what may move, of (zoom y, shift y, zoom x, shift x)
 ONE_ZOOM = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]])
 
@@ -48,11 +48,6 @@ class Level:
     source: Tensor  # (H, W)
     edit: Tensor  # (h, w), all of the edit
     unit: tuple[float, float]  # (y, x) source px per px of this level
-
-    @property
-    def tile(self) -> int:
-        """Side of the tiles in px."""
-        return 16 if max(self.source.shape) <= 320 else 32
 
     def warp(self, fit: Fit) -> tuple[Tensor, Tensor]:
         """The edit on the source's grid, and where it has pixels (1, else 0), each (H, W)."""
@@ -111,7 +106,7 @@ def counted(fit: Fit, said: "Votes") -> Fit:
 
 def votes(level: Level, fit: Fit) -> Votes:
     warped, covered = level.warp(fit)
-    side = min(level.tile, *warped.shape)
+    side = _side(warped)
     a, b = (_tiled(x, side) for x in (level.source, warped))
     gradients = [_tiled(x, side) for picture in (level.source, warped) for x in torch.gradient(picture)]
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)  # (N, side * side)
@@ -127,6 +122,16 @@ def votes(level: Level, fit: Fit) -> Votes:
     whole = _tiled(covered, side).amin(1)
     texture = whole * (contrast[0] > TEXTURE)
     return Votes(off.clamp(-FURTHEST, FURTHEST), matrix / trace, match, texture, _centres(level.source, side))
+
+
+def textured(picture: Tensor) -> int:
+    """How many tiles of a picture (H, W) have enough texture to match anything."""
+    return int((_tiled(picture, _side(picture)).std(1, correction=0) > TEXTURE).sum())
+
+
+def _side(picture: Tensor) -> int:
+    """Side of the tiles in px."""
+    return min(16 if max(picture.shape) <= 320 else 32, *picture.shape)
 
 
 def _tiled(picture: Tensor, side: int) -> Tensor:

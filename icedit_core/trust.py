@@ -22,6 +22,7 @@ FREEDOMS = (
     ALL,
 )
 ROUNDS = 3
+FLAT = "the picture has too little detail to tell a shift"
 
 
 def settle(level: Level, fit: Fit) -> Fit:
@@ -41,7 +42,7 @@ def judge(level: Level, fit: Fit) -> Fit:
     said, unit = votes(level, fit), max(level.unit)
     fit = replace(counted(fit, said), reduction=max(1.0, unit))
     if int(said.texture.sum()) < LEAST_TILES:
-        return replace(fit, reason="the picture has too little detail to tell a shift")
+        return replace(fit, reason=FLAT)
     if fit.share < LEAST_SHARE or fit.tiles < LEAST_TILES:
         return replace(fit, reason=f"only {100 * fit.share:.0f} % of the picture match the source")
     if fit.freedom == 0:
