@@ -9,6 +9,8 @@ autoencoder is trusted with finer changes than a coarse one.
 A sampled edit also repaints what nobody named, with edges half a pixel off. Such an edge takes no value that was not
 there before: so a pixel starts or carries a change only where R leaves the range of values that S and L have around it
 (something new), or S and L that of R (something is gone). From there the change takes in what lies close and differs.
+Repainting now and then leaves the range as well, but by little and in few pixels: of the regions found, those with
+hardly any news beside the strongest are dropped.
 
 Written with torch alone (pooling for morphology): scipy and OpenCV would be start-up imports for one function.
 """
@@ -17,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .pixels import maximum
+from .pixels import box_mean, maximum
 
 # Measured on synthetic scenes (thin, faint and whole-image edits among them) with five kinds of decoding error.
 NOISE = 0.7  # smallest change that counts, in RMS errors of decoding
@@ -36,6 +38,7 @@ SEED_NEW = 2.0  # how many thresholds out of range a start is
 THIN_SEED = 4.0  # ... or out of the smaller range, as the thin crescent between a circle and a square
 HALO = ((4, 0.5), (8, 0.35), (16, 0.2))  # within px of a change, a weaker one than this share of it is its halo
 CLOSE, CLOSE_LIMIT = 16, 1.5  # px around a change in which this many thresholds join it, if they touch it
+PEAK, SPREAD = 0.35, (8, 0.1)  # shares of the strongest news, of one pixel or of the px around, that a region has
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
 
@@ -57,23 +60,35 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0,
     strength = _strength(*smooth, source)
     border = _border(strength) & beside
     limit = threshold * _limit(left, source, strength) * torch.where(border, BORDER_LIMIT, 1.0)
-    change = _news(*smooth, source, strength, limit, border)
+    start = torch.minimum(_out_of_range(*smooth, source, SEED_RANGE), strength)
+    change = _news(*smooth, source, start, strength, limit, border)
     differs = _connected(strength > limit * torch.where(border, BORDER_SEED, SEED), strength > limit)
     near = (strength > CLOSE_LIMIT * limit) & (maximum(change, CLOSE) > 0)
     large = (change.mean(dim=(1, 2), keepdim=True) > LARGE) | (differs.mean(dim=(1, 2), keepdim=True) > REPAINTED)
-    mask = torch.where(large, differs, _connected(change > 0, near))
+    mask = torch.where(large, differs, _strong(_connected(change > 0, near), start))
     whole = mask.mean(dim=(1, 2), keepdim=True) > WHOLE
     return torch.where(whole, torch.ones_like(mask), mask)
 
 
-def _news(left: Tensor, right: Tensor, source: Tensor, strength: Tensor, limit: Tensor, border: Tensor) -> Tensor:
+def _news(
+    left: Tensor, right: Tensor, source: Tensor, start: Tensor, strength: Tensor, limit: Tensor, border: Tensor
+) -> Tensor:
     """Where something is new or gone, and not merely painted again, (B, h, w) of 0 and 1."""
-    start = torch.minimum(_out_of_range(left, right, source, SEED_RANGE), strength)
     carry = torch.minimum(_out_of_range(left, right, source, CHANGE_RANGE), strength)
     halo = torch.stack([share * maximum(start, distance) for distance, share in HALO]).amax(0)
     seeds = start > limit * torch.where(border, BORDER_SEED * SEED_NEW / SEED, SEED_NEW)
     seeds |= (carry > THIN_SEED * limit) & ~border
     return _connected(seeds, seeds | ((carry > limit) & (strength > halo)))
+
+
+def _strong(mask: Tensor, start: Tensor) -> Tensor:
+    """The regions of `mask` that hold a fair share of the strongest news, at one pixel or on the whole."""
+    radius, share = SPREAD
+    start = start * mask
+    around = box_mean(start, radius)
+    peaks = start > PEAK * start.amax(dim=(1, 2), keepdim=True)
+    spread = around > share * around.amax(dim=(1, 2), keepdim=True)
+    return _connected(peaks | spread, mask > 0)
 
 
 def _out_of_range(left: Tensor, right: Tensor, source: Tensor, radius: int) -> Tensor:

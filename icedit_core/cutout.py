@@ -13,10 +13,9 @@ Written with torch alone, as `change` is.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .pixels import maximum
+from .pixels import box_mean, maximum
 
 # In panel px, each multiplied by the enlargement; measured on sampled demo edits (benchmarks/keep.md).
 BAND = 2  # how far inside its border a mask is looked at anew
@@ -66,7 +65,7 @@ def _edges(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> t
     """Where the border follows an edge of the source, and how much of the inner colour each pixel has, (B, H, W)."""
     border = maximum(mask, 1) - mask
     on_edge = border * (_range(source, px(EDGE_RANGE)) > EDGE)
-    follows = _mean(on_edge, px(NEAR)) > FOLLOWS * _mean(border, px(NEAR))
+    follows = box_mean(on_edge, px(NEAR)) > FOLLOWS * box_mean(border, px(NEAR))
     inner, has_inner = _mean_colour(source, core, px(SIDE))
     outer, has_outer = _mean_colour(source, outside, px(SIDE))
     across = inner - outer
@@ -77,8 +76,8 @@ def _edges(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> t
 
 def _mean_colour(source: Tensor, mask: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """The mean colour (B, H, W, 3) of the masked pixels around each, and whether there are any (B, H, W)."""
-    amount = _mean(mask, radius)
-    sums = torch.stack([_mean(source[..., i] * mask, radius) for i in range(3)], dim=-1)
+    amount = box_mean(mask, radius)
+    sums = torch.stack([box_mean(source[..., i] * mask, radius) for i in range(3)], dim=-1)
     return sums / amount[..., None].clamp(min=1e-6), amount > 1e-6
 
 
@@ -86,9 +85,3 @@ def _range(source: Tensor, radius: int) -> Tensor:
     """The largest range of a channel within `radius`, (B, H, W)."""
     channels = source.unbind(-1)
     return torch.stack([maximum(c, radius) + maximum(-c, radius) for c in channels]).amax(0)
-
-
-def _mean(values: Tensor, radius: int) -> Tensor:
-    size = 2 * radius + 1
-    rows = F.avg_pool2d(values[:, None], (1, size), stride=1, padding=(0, radius))
-    return F.avg_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]

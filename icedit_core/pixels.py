@@ -95,6 +95,13 @@ def maximum(values: Tensor, radius: int) -> Tensor:
     return F.max_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
 
 
+def box_mean(values: Tensor, radius: int) -> Tensor:
+    """The mean of the square of `radius` px around each, (B, H, W); beyond the picture lie zeros."""
+    size = 2 * radius + 1
+    rows = F.avg_pool2d(values[:, None], (1, size), stride=1, padding=(0, radius))  # separable: two passes
+    return F.avg_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
+
+
 def feather(mask: Tensor, radius: int) -> Tensor:
     """Let a mask fall off linearly outside itself; inside it stays as it is.
 

@@ -106,3 +106,20 @@ def test_an_edge_painted_again_half_a_pixel_off_is_no_change_and_what_is_new_or_
     gone = changed(dotted, again, dotted)
     assert gone[:, 41:47, 61:67].all()
     assert gone.mean() < 0.06
+
+
+def test_regions_with_hardly_any_news_are_dropped_and_a_second_edit_stays(edits):
+    generator = torch.Generator().manual_seed(3)
+    source = 0.4 + 0.02 * torch.rand(1, 96, 96, 3, generator=generator)
+    edit = source.clone()
+    edit[:, 20:44, 20:44] = torch.tensor([0.9, 0.1, 0.1])
+    second = {"faint and large": (60, 84, 60, 84, 0.1), "strong and thin": (10, 34, 70, 72, 0.3)}
+    for y0, y1, x0, x1, step in second.values():
+        edit[:, y0:y1, x0:x1] = source[:, y0:y1, x0:x1] + step
+    edit[:, 70:74, 20:22] = source[:, 70:74, 20:22] + 0.1  # a trace of repainting
+    found = changed(source, edit, source)
+    for name, (y0, y1, x0, x1, _) in second.items():
+        assert found[:, y0:y1, x0:x1].float().mean() > 0.95, name
+    assert not found[:, 66:78, 16:26].any()
+    alone = torch.where((edit - source).abs().amax(-1, keepdim=True) > 0.15, source, edit)
+    assert changed(source, alone, source)[:, 70:74, 20:22].all()  # the same trace is an edit where nothing else is
