@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from icedit_core.cli import edit, train
+from icedit_core.cli import edit, keep, train
 
 from .. import packed
 
@@ -195,4 +195,5 @@ def test_the_command_alone_is_light_and_the_extras_bring_the_rest():
     assert wanted("torch") == wanted(None) | {"torch", "safetensors", "einops", "numpy"}
     asked = {canonicalize_name(package) for package in (train.NEEDED | edit.NEEDED).values()}
     assert asked <= wanted("train") and set(map(canonicalize_name, edit.NEEDED.values())) == wanted(None)
+    assert set(map(canonicalize_name, keep.NEEDED.values())) <= wanted("keep") < wanted("torch")
     assert wanted("torch") < wanted("train") and wanted("torch") < wanted("test")
