@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .contact import sheet
-from .judges import Answer, Chooser, Closing, Judge
+from .jobs import Group, Job, grouped
+from .judges import Answer, Chooser, Closing, Judge, JudgeUnreadable
 from .judges.memory import RememberingJudge
 from .judges.pair import compare
 from .judges.viescore import Score, score
-from .ranking import METHODS, SCORE, Ranking, Rating, by_score, chosen, together
+from .ranking import METHODS, SCORE, Duel, Ranking, Rating, by_score, chosen, together
 
 _WHO = "ICEdit Rank"
 _answers: OrderedDict[tuple[str, ...], Answer] = OrderedDict()
@@ -34,7 +35,7 @@ class Ranked(NamedTuple):
 async def rank(
     sources: list[Tensor],
     candidates: list[Tensor],
-    instruction: str,
+    instruction: str | Sequence[str],
     judge: Judge,
     method: str = "knockout",
     both_orders: bool = True,
@@ -44,54 +45,63 @@ async def rank(
     Args:
         sources: pictures (H, W, 3 or 4) in [0, 1].
         candidates: pictures of any sizes; candidate i belongs to source i % len(sources).
-        instruction: what the edits were meant to do.
+        instruction: what the edits were meant to do, for all or one for each source.
         method: one of `ranking.METHODS`, or `ranking.SCORE`; not used by a judge that picks one of all.
         both_orders: ask about each pair twice, swapped; not used by SCORE.
     Raises:
         ValueError: no candidates, counts that do not fit, an empty instruction, winners of different sizes.
-        JudgeUnavailable: from the judge.
+        JudgeUnavailable: from the judge; JudgeUnreadable: not one of its answers about a source could be read.
     """
-    groups = _groups(sources, candidates, instruction, _WHO)
-    remembering, started = RememberingJudge(judge, _answers), time.monotonic()
-    freed = ""
-    try:
-        rankings = [
-            await _ranking(remembering, source, group, instruction.strip(), method, both_orders)
-            for source, group in zip(sources, groups, strict=True)
-        ]
-    finally:
-        if remembering.asked and isinstance(judge, Closing):
-            freed = await judge.close()
-    cost = f"{remembering.asked} questions to {judge.name}, {time.monotonic() - started:.1f} s of judging"
-    cost += f"\n{freed}" * bool(freed)
-    best = [group[ranking.best] for group, ranking in zip(groups, rankings, strict=True)]
-    return Ranked(_stacked(best), tuple(rankings), _report(rankings, cost), _picture(sources, groups, rankings))
+    words = [instruction] if isinstance(instruction, str) else list(instruction)
+    return (await rank_jobs([Job(sources, candidates, words)], judge, method, both_orders))[0]
 
 
-async def score_all(sources: list[Tensor], edits: list[Tensor], instruction: str, judge: Judge) -> list[Score]:
-    """VIEScore of every edit; pictures, words and errors as for `rank`, answers remembered with it."""
-    _groups(sources, edits, instruction, "ICEdit VIEScore")
+async def rank_jobs(jobs: Sequence[Job], judge: Judge, method: str, both_orders: bool) -> list[Ranked]:
+    """As `rank`, for several sets of sources; all are checked before the first question is asked."""
+    matched = [grouped(job, _WHO) for job in jobs]
     remembering = RememberingJudge(judge, _answers)
-    asked = [
-        score(remembering, sources[index % len(sources)], edit, instruction.strip()) for index, edit in enumerate(edits)
-    ]
+    done = []
     try:
-        return await together(asked)
+        for job, groups in zip(jobs, matched, strict=True):
+            started, asked = time.monotonic(), remembering.asked
+            rankings = [
+                await _ranking(remembering, group.source, group.edits, group.words, method, both_orders)
+                for group in groups
+            ]
+            seconds = time.monotonic() - started
+            done.append((job, groups, rankings, remembering.asked - asked, seconds))
+    except JudgeUnreadable:
+        remembering.forget()
+        raise
+    finally:
+        freed = await judge.close() if remembering.asked and isinstance(judge, Closing) else ""
+    results = []
+    for _, groups, rankings, asked, seconds in done:
+        cost = f"{asked} questions to {judge.name}, {seconds:.1f} s of judging" + f"\n{freed}" * bool(freed)
+        best = [group.edits[ranking.best] for group, ranking in zip(groups, rankings, strict=True)]
+        results.append(Ranked(_stacked(best), tuple(rankings), _report(rankings, cost), _picture(groups, rankings)))
+    return results
+
+
+async def score_jobs(jobs: Sequence[Job], judge: Judge) -> list[Score]:
+    """VIEScore of every edit, in the order in which they came; errors as for `rank`, answers remembered with it."""
+    asked = []
+    remembering = RememberingJudge(judge, _answers)
+    for job in jobs:
+        groups = grouped(job, "ICEdit VIEScore")
+        for index, edit in enumerate(job.edits):
+            group = groups[index % len(groups)]
+            asked.append((group.source, edit, group.words))
+    try:
+        return await together([score(remembering, *one) for one in asked])
     finally:
         if remembering.asked and isinstance(judge, Closing):
             await judge.close()
 
 
-def _groups(sources: list[Tensor], edits: list[Tensor], instruction: str, who: str) -> list[list[Tensor]]:
-    """The edits of each source."""
-    if not edits or not sources or len(edits) % len(sources):
-        raise ValueError(
-            f"{who}: {len(edits)} candidates for {len(sources)} sources, but the same number, at least one, for "
-            "each source is needed. Connect all of them."
-        )
-    if not instruction.strip():
-        raise ValueError(f"{who}: the instruction is empty, but the judge needs to know what the edits were meant for.")
-    return [edits[index :: len(sources)] for index in range(len(sources))]
+async def score_all(sources: list[Tensor], edits: list[Tensor], instruction: str, judge: Judge) -> list[Score]:
+    """VIEScore of every edit; pictures and words as for `rank`."""
+    return await score_jobs([Job(sources, edits, [instruction])], judge)
 
 
 async def _ranking(
@@ -107,9 +117,32 @@ async def _ranking(
             found = await score(judge, source, group[index], instruction)
             return Rating(found.overall, found.reason, tuple(f"candidate {index}: {note}" for note in found.notes))
 
-        return await by_score(len(group), rate)
-    return await METHODS[method](
-        len(group), partial(compare, judge, source, group, instruction, both_orders=both_orders)
+        ranking = await by_score(len(group), rate)
+        _check_understood(judge, [not math.isnan(value) for value in ranking.scores], ranking)
+        return ranking
+    duels: list[Duel] = []
+
+    async def duel(first: int, second: int) -> Duel:
+        duels.append(await compare(judge, source, group, instruction, first, second, both_orders))
+        return duels[-1]
+
+    ranking = await METHODS[method](len(group), duel)
+    _check_understood(judge, [one.understood for one in duels], ranking)
+    return ranking
+
+
+def _check_understood(judge: Judge, answers: list[bool], ranking: Ranking) -> None:
+    """Refuse an order that no answer has made: its first candidate would stand there as the best.
+
+    Raises:
+        JudgeUnreadable: there were answers, and none could be read.
+    """
+    if not answers or any(answers):
+        return
+    raise JudgeUnreadable(
+        f"ICEdit judge: none of the answers could be read, so there is no best candidate: {ranking.notes[0]}. "
+        "A model that thinks first needs more thought_tokens, or 0 to switch its thoughts off; one that sees no "
+        "pictures, or cannot follow the question, must be replaced. Then queue again: the candidates are kept."
     )
 
 
@@ -136,13 +169,13 @@ def _report(rankings: list[Ranking], cost: str) -> str:
     return "\n".join([*lines, cost])
 
 
-def _picture(sources: list[Tensor], groups: list[list[Tensor]], rankings: list[Ranking]) -> Tensor:
+def _picture(groups: list[Group], rankings: list[Ranking]) -> Tensor:
     pictures, captions = [], []
-    for source, group, ranking in zip(sources, groups, rankings, strict=True):
-        pictures.append(source)
+    for group, ranking in zip(groups, rankings, strict=True):
+        pictures.append(group.source)
         captions.append("source")
         for place, index in enumerate(ranking.order, 1):
-            pictures.append(group[index])
+            pictures.append(group.edits[index])
             captions.append(f"{place}. candidate {index}, {_score(ranking, index)} {ranking.reasons[index]}")
     return sheet(pictures, captions)
 

@@ -20,7 +20,8 @@ class Duel:
     """What a judge made of two candidates.
 
     p_first: how surely `first` is the better one, 0 to 1; one half is a tie.
-    reason: in words; notes: what went wrong on the way, e.g. an unreadable answer.
+    reason: in words; notes: what went wrong on the way, e.g. an unreadable answer; understood: at least one answer
+    could be read.
     """
 
     first: int
@@ -28,6 +29,7 @@ class Duel:
     p_first: float
     reason: str = ""
     notes: tuple[str, ...] = ()
+    understood: bool = True
 
     @property
     def tie(self) -> bool:

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 
 from .host import sampling
 from .host.report import say
-from .host.schema import IceditCandidates, IceditRanking, candidate_inputs
+from .host.schema import IceditCandidates, IceditRanking, candidate_inputs, denoise_input
 
 
 class ICEditCandidates(io.ComfyNode):
@@ -18,7 +18,7 @@ class ICEditCandidates(io.ComfyNode):
             description="Sample several seeds for a few early steps and keep where each one stopped. Look at the "
             "previews, then let ICEdit Finish sample only the best one to the end.",
             search_aliases=["early filter", "best of n", "seeds", "ksampler"],
-            inputs=candidate_inputs(),
+            inputs=[*candidate_inputs(), denoise_input()],
             outputs=[
                 IceditCandidates.Output(display_name="candidates", tooltip="For ICEdit Finish."),
                 io.Latent.Output(
@@ -44,8 +44,9 @@ class ICEditCandidates(io.ComfyNode):
         sampler_name,
         scheduler,
         batch=1,
+        denoise=1.0,
     ) -> io.NodeOutput:
-        recipe = sampling.Recipe(model, positive, negative, latent_image, steps, cfg, sampler_name, scheduler)
+        recipe = sampling.Recipe(model, positive, negative, latent_image, steps, cfg, sampler_name, scheduler, denoise)
         candidates = sampling.begin(recipe, seed, count, early_steps, batch)
         text = f"{count} candidates, {early_steps} of {steps} steps each; seeds {seed} to {candidates.seeds[-1]}."
         return io.NodeOutput(candidates, {"samples": torch.cat(candidates.previews)}, ui=say(cls, text))

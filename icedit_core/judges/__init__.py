@@ -1,5 +1,5 @@
 """Judges of edits: one question for all, one small class each."""
 
-from .judge import Answer, Chooser, Closing, Judge, JudgeUnavailable
+from .judge import Answer, Chooser, Closing, Judge, JudgeUnavailable, JudgeUnreadable, Thinking
 
-__all__ = ["Answer", "Chooser", "Closing", "Judge", "JudgeUnavailable"]
+__all__ = ["Answer", "Chooser", "Closing", "Judge", "JudgeUnavailable", "JudgeUnreadable", "Thinking"]

@@ -8,25 +8,55 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from . import words
+from . import thoughts, words
+
+THOUGHT_TOKENS = 4096
+"""Room for thoughts where nobody says otherwise; small models need one to three thousand on two pictures."""
 
 
 class JudgeUnavailable(ValueError):
     """The judge could not be reached or refuses to work; nothing is wrong with the candidates."""
 
 
+class JudgeUnreadable(JudgeUnavailable):
+    """The judge answered, but not one of its answers could be understood."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """text: the reply; probabilities: of its first token, where the judge knows them (they need not add up to 1).
+    """A judge's reply without the thoughts before it.
 
-    The text is made fit to be shown right here, where every judge's words pass: see `words.text`.
+    The text is made ready right here, where every judge's words pass: thoughts are taken off (`thoughts.taken_off`),
+    the rest is made fit to be shown (`words.text`).
+
+    text: the reply; "" if nothing but thoughts came.
+    probabilities: of the first token, where the judge knows them (they need not add up to 1). None if thoughts came
+        first: the first token is then a thought's.
+    cut: the reply ended because its tokens were used up, or inside a thought.
+    trouble: why there is no answer, in words, e.g. a refusal.
     """
 
     text: str
     probabilities: Mapping[str, float] | None = None
+    cut: bool = False
+    trouble: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", words.text(self.text))
+        said, open_thought = thoughts.taken_off(self.text)
+        if not self.text.lstrip().startswith(said):
+            object.__setattr__(self, "probabilities", None)
+        object.__setattr__(self, "text", words.text(said))
+        object.__setattr__(self, "cut", self.cut or open_thought)
+        object.__setattr__(self, "trouble", words.line(self.trouble) if self.trouble else "")
+
+    @property
+    def shown(self) -> str:
+        """What came instead of an answer, for a note."""
+        if self.trouble:
+            return self.trouble
+        if self.text:
+            return f"'{words.line(self.text, 80)}'"
+        return "thoughts without an end" if self.cut else "nothing"
 
 
 class Judge(Protocol):
@@ -45,6 +75,16 @@ class Judge(Protocol):
             JudgeUnavailable: no answer can be had.
         """
         ...
+
+
+@runtime_checkable
+class Thinking(Judge, Protocol):
+    """A judge whose model may think before it answers.
+
+    thought_tokens: the room for that, given when an answer was cut off; 0: the model is asked not to think.
+    """
+
+    thought_tokens: int
 
 
 @runtime_checkable

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from PIL import Image
 from torch import Tensor
 
 from .. import foreign
-from . import address, keys, words
-from .judge import Answer, JudgeUnavailable
+from . import address, keys, replies, words
+from .extras import extras, refused
+from .judge import THOUGHT_TOKENS, Answer, JudgeUnavailable
+from .pictures import SIDE, part
 
 LONGEST_MODEL = 300  # characters of a model's name, which may be a path
-TOP_TOKENS = 10
-LONGEST_TOKEN = 100  # characters
 LARGEST_ANSWER = 2**20  # bytes of a reply that are read
 RETRIED = (429, 500, 502, 503, 504)
 FIRST_WAIT = 0.5  # seconds before the first retry, doubled each time
+LOADING_WAIT = 1.0  # seconds between looks at a server that loads its model
 FREEING_LIMIT = 10.0  # seconds, and never more than for an answer, for the server to drop a model
 
-NUMBERS = (RecursionError, OverflowError)
-"""What JSON nested too deeply and integers of hundreds of digits raise, beside ValueError."""
+ADDRESS = "The URL usually ends in /v1, for example http://127.0.0.1:11434/v1."
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +42,8 @@ class ServerJudge:
         key_variable: environment variable with the key, which goes only to the host it belongs to; "" for none.
         timeout: seconds for one answer; retries: further tries after a passing fault; parallel: requests at a time.
         free_memory: after a ranking, have an Ollama server drop the model from its memory; others take no notice.
+        picture_side: px of the longer side at which pictures are sent at most.
+        thought_tokens: room for the thoughts of a model that thinks before it answers; 0 asks it not to think.
     Raises:
         ValueError: see `address.parse` and `keys.check`; a model's name with control characters or without end.
     """
@@ -56,6 +55,10 @@ class ServerJudge:
     retries: int = 2
     parallel: int = 4
     free_memory: bool = False
+    picture_side: int = SIDE
+    thought_tokens: int = THOUGHT_TOKENS
+    _without: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """The extras that this server has refused so far, see `extras`."""
 
     def __post_init__(self) -> None:
         place = address.parse(self.url)
@@ -69,52 +72,77 @@ class ServerJudge:
 
     @property
     def name(self) -> str:
-        return words.line(f"{self.model} at {self.url}", LONGEST_MODEL + address.LONGEST)
+        settings = f", pictures of {self.picture_side} px" * (self.picture_side != SIDE)
+        settings += ", not thinking" * (not self.thought_tokens)
+        return words.line(f"{self.model} at {self.url}{settings}", LONGEST_MODEL + address.LONGEST + 50)
 
     async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
         """See `Judge.ask`; temperature 0, first-token probabilities asked for."""
-        body = {
-            "model": self.model,
-            "messages": [{"role": "user", "content": [*map(_part, pictures), {"type": "text", "text": question}]}],
-            "max_tokens": most_tokens,
-            "temperature": 0,
-            "logprobs": True,
-            "top_logprobs": TOP_TOKENS,
-        }
-        wait = FIRST_WAIT
-        for attempt in range(self.retries + 1):
+        loop = asyncio.get_running_loop()
+        deadline, wait, failed = loop.time() + self.timeout, FIRST_WAIT, 0
+        while True:
             try:
-                return await self._once(body)
+                return await self._once(pictures, question, most_tokens)
+            except _Refused as refusal:
+                self._without.update(refusal.extras)
+                continue
+            except _Loading as fault:
+                if loop.time() >= deadline:
+                    text = f"{fault} It was still loading after {self.timeout:g} s. Raise timeout. {self._remedy()}"
+                    raise JudgeUnavailable(text) from None
+                await asyncio.sleep(LOADING_WAIT)
             except _Passing as fault:
-                if attempt == self.retries:
-                    raise JudgeUnavailable(f"{fault} It was tried {attempt + 1} times. {self._remedy()}") from None
-            await asyncio.sleep(wait)
-            wait *= 2
-        raise AssertionError("unreachable")
+                failed += 1
+                if failed > self.retries:
+                    raise JudgeUnavailable(f"{fault} It was tried {failed} times. {self._remedy()}") from None
+                await asyncio.sleep(wait)
+                wait *= 2
 
-    async def _once(self, body: Mapping[str, Any]) -> Answer:
+    async def _once(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
         limit = aiohttp.ClientTimeout(total=self.timeout)
-        who, headers = f"ICEdit judge: {self.name}", self._headers()
+        who, headers = f"ICEdit judge: {self.name}", self._headers() | {"Content-Type": "application/json"}
+        fields = extras(most_tokens, self.thought_tokens > 0, self._without)
         try:
-            async with (
-                _gate(self.parallel),
-                aiohttp.ClientSession(timeout=limit) as session,
-                session.post(
-                    f"{self.url}/chat/completions", json=body, headers=headers, allow_redirects=False
-                ) as reply,
-            ):
-                status, text = reply.status, await _text(reply)
+            async with _gate(self.parallel), aiohttp.ClientSession(timeout=limit) as session:
+                # Inside the gate and off the event loop: a body takes megabytes and tenths of a second.
+                body = await asyncio.to_thread(self._body, pictures, question, fields)
+                async with session.post(
+                    f"{self.url}/chat/completions", data=body, headers=headers, allow_redirects=False
+                ) as reply:
+                    status, text = reply.status, await _text(reply)
         except asyncio.TimeoutError:
             raise _Passing(f"{who} gave no answer within {self.timeout:g} s.") from None
         except (aiohttp.ClientError, OSError) as error:
             reason = words.line(str(error) or type(error).__name__)
             # Not `from error`: the host logs causes as they are, with whatever the server wrote into them.
             raise _Passing(f"{who} cannot be reached or broke off ({reason}).") from None
+        if status == 200:
+            return self._read(text, who)
+        if left_out := refused(status, text, fields):
+            raise _Refused(left_out)
+        said = f"{who} answered {status}: {words.line(text)}."
+        if status == 503 and "loading" in text.lower():
+            raise _Loading(said)
         if status in RETRIED:
-            raise _Passing(f"{who} answered {status}: {words.line(text)}.")
-        if status != 200:
-            raise JudgeUnavailable(f"{who} refused with {status}: {words.line(text)}. {self._remedy()}")
-        return _answer(text, who, self._remedy())
+            raise _Passing(said)
+        address = f" {ADDRESS}" if status in (404, 405) else ""
+        raise JudgeUnavailable(f"{who} refused with {status}: {words.line(text)}.{address} {self._remedy()}")
+
+    def _body(self, pictures: Sequence[Tensor], question: str, fields: Mapping[str, Any]) -> io.BytesIO:
+        shown = [part(picture, self.picture_side) for picture in pictures]
+        content = [*shown, {"type": "text", "text": question}] if shown else question
+        body = {"model": self.model, "messages": [{"role": "user", "content": content}], **fields}
+        return io.BytesIO(json.dumps(body).encode())
+
+    def _read(self, text: str, who: str) -> Answer:
+        try:
+            return replies.answer(text)
+        except replies.Failed as failure:
+            raise _Passing(f"{who} says that its answer failed: {failure}.") from None
+        except replies.NoCompletion as shown:
+            raise JudgeUnavailable(
+                f"{who} sent something that is no chat completion: '{shown}'. {ADDRESS} {self._remedy()}"
+            ) from None
 
     async def close(self) -> str:
         """See `Closing.close`; no answer of the server makes this fail."""
@@ -130,7 +158,14 @@ class ServerJudge:
                 ) as reply,
             ):
                 done = reply.status == 200 and json.loads(await _text(reply)).get("done") is True
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError, AttributeError, *NUMBERS) as error:
+        except (
+            aiohttp.ClientError,
+            OSError,
+            asyncio.TimeoutError,
+            ValueError,
+            AttributeError,
+            *replies.NUMBERS,
+        ) as error:
             _log.debug("no Ollama at %s: %s: %s", url, type(error).__name__, words.line(error))
             done = False
         model = words.line(self.model)
@@ -153,6 +188,18 @@ class _Passing(Exception):
     """A fault that may be gone at the next try."""
 
 
+class _Loading(Exception):
+    """The server is there and its model is not yet."""
+
+
+class _Refused(Exception):
+    """The server does not take some of the request's extras."""
+
+    def __init__(self, extras: set[str]):
+        super().__init__()
+        self.extras = extras
+
+
 async def _text(reply: aiohttp.ClientResponse) -> str:
     """The whole reply, cut off where it grows beyond all reason."""
     data = b""
@@ -169,36 +216,3 @@ _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Semaphore
 def _gate(parallel: int) -> asyncio.Semaphore:
     """One limit per event loop and size, shared by all judges."""
     return _gates.setdefault(asyncio.get_running_loop(), {}).setdefault(parallel, asyncio.Semaphore(parallel))
-
-
-def _part(picture: Tensor) -> dict[str, Any]:
-    """A picture as the API takes it: PNG in a data URL."""
-    pixels = (picture[..., :3].float().clamp(0, 1) * 255).round().byte().cpu().numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-
-
-def _answer(text: str, who: str, remedy: str) -> Answer:
-    """Read a chat completion.
-
-    Raises:
-        JudgeUnavailable: it is none.
-    """
-    try:
-        choice = json.loads(text)["choices"][0]
-        content = choice["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError, *NUMBERS):
-        shown = words.line(text)
-        raise JudgeUnavailable(f"{who} sent something that is no chat completion: '{shown}'. {remedy}") from None
-    return Answer(content if isinstance(content, str) else "", _first_token(choice))
-
-
-def _first_token(choice: Mapping[str, Any]) -> dict[str, float] | None:
-    """Probabilities of the first token, where the server sends them in the API's form."""
-    try:
-        top = choice["logprobs"]["content"][0]["top_logprobs"][: 2 * TOP_TOKENS]
-        return {str(one["token"])[:LONGEST_TOKEN]: math.exp(min(float(one["logprob"]), 0.0)) for one in top}
-    except (KeyError, IndexError, TypeError, ValueError, *NUMBERS):
-        return None

@@ -14,7 +14,8 @@ from torch import Tensor
 from .. import foreign
 from ..ranking import together
 from . import words
-from .judge import Answer, Judge
+from .asking import understood
+from .judge import Judge
 from .viescore_questions import PQ_QUESTION, SC_QUESTION
 
 MOST_TOKENS = 512
@@ -62,14 +63,10 @@ async def score(judge: Judge, source: Tensor, edit: Tensor, instruction: str) ->
 
 async def _rating(judge: Judge, pictures: Sequence[Tensor], question: str, half: str) -> tuple[float, str, str]:
     """(the least number, the judge's words, a note when they could not be read)."""
-    answer = Answer("")
-    for ask in (question, question + REMINDER):
-        answer = await judge.ask(pictures, ask, MOST_TOKENS)
-        if (found := read(answer.text)) is not None:
-            return min(found[0]), words.line(found[1], LONGEST_REASON) if found[1] else "", ""
-    note = (
-        f"{judge.name} answered '{words.line(answer.text, 80)}' instead of two numbers from 0 to 10, twice: no {half}"
-    )
+    found, answer = await understood(judge, pictures, question, REMINDER, MOST_TOKENS, lambda answer: read(answer.text))
+    if found is not None:
+        return min(found[0]), words.line(found[1], LONGEST_REASON) if found[1] else "", ""
+    note = f"{judge.name} answered {answer.shown} instead of two numbers from 0 to 10, twice: no {half}"
     return math.nan, "unreadable", note
 
 
@@ -79,7 +76,7 @@ def read(text: str) -> tuple[tuple[float, ...], str] | None:
     Reads the last JSON object with a score, else a `score : [a, b]` of broken or cut-off JSON, else a list alone. One
     number instead of two counts for both, as in the published code, which draws a random number where this gives up.
     """
-    text = re.sub(r"<think>.*?(</think>|$)", "", text[: 2 * foreign.TEXT_LENGTH], flags=re.DOTALL)
+    text = text[: 2 * foreign.TEXT_LENGTH]
     for data in reversed(list(_objects(text))):
         scores = _scores(data.get("score"))
         if scores:

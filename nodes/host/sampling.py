@@ -30,6 +30,7 @@ class Recipe(NamedTuple):
     cfg: float
     sampler: str
     scheduler: str
+    denoise: float = 1.0
 
 
 class Candidates(NamedTuple):
@@ -221,6 +222,7 @@ def _run(recipe: Recipe, noise: Tensor, image: Tensor, part: Callable, seed: int
         recipe.model.load_device,
         recipe.sampler,
         recipe.scheduler,
+        recipe.denoise,
         model_options=recipe.model.model_options,
     )
     stock = comfy.samplers.sampler_object(recipe.sampler)

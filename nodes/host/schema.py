@@ -65,3 +65,16 @@ def candidate_inputs(**link) -> list:
             "GPU, more memory, results differ by rounding. One at a time where candidates stop when good enough.",
         ),
     ]
+
+
+def denoise_input() -> io.Float.Input:
+    """The KSampler's denoise. It is declared last, because saved workflows know widgets by their place."""
+    return io.Float.Input(
+        "denoise",
+        default=1.0,
+        min=0.01,
+        max=1.0,
+        step=0.01,
+        optional=True,
+        tooltip="As for a KSampler: below 1 the latent's own picture stays in part. steps stays the number of steps.",
+    )

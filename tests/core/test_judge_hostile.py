@@ -96,7 +96,7 @@ def test_a_key_that_json_hides_is_found():
 
 @pytest.mark.parametrize("method", ["score", "knockout", "round_robin"])
 def test_a_lone_surrogate_loses_no_ranking(method):
-    said = told([("plain", 200, completion(f'1 {{"score": [7, 7], "reasoning": "{SURROGATE}"}}'))] * 8, method)
+    said = told([("plain", 200, completion(f'1\n{{"score": [7, 7], "reasoning": "{SURROGATE}"}}'))] * 8, method)
     assert f"({method})" in said
     said.encode("utf-8")
 

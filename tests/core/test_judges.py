@@ -42,25 +42,56 @@ class Scripted:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1", 1.0),
-        (" 2.", 0.0),
-        ("Edit 1 is better", 1.0),
-        ("**2**", 0.0),
+        ("1", "1"),
+        (" 2.", "2"),
+        ("**2**", "2"),
+        ("(2)", "2"),
+        ("\\boxed{2}", "2"),
+        ('{"answer": 2}', "2"),
+        ("<answer>2</answer>", "2"),
+        ("Edit 1 is better", "1"),
+        ("The better edit is 2", "2"),
+        ("The better edit is **2**.", "2"),
+        ("Answer: Edit 2", "2"),
+        ("\u7b54\u6848\uff1a2", "2"),
+        ("1 because it is 1", "1"),
+        ("2\n\nEdit 2 keeps 1 hat.", "2"),
+        ("Both changed the hat.\n\nAnswer: 2", "2"),
         ("1 or 2", None),
+        ("1\n2", None),
+        ("1/2", None),
+        ("-1", None),
         ("neither", None),
         ("", None),
         ("12", None),
         ("Answer: 1.5", None),
-        ("1 because it is 1", 1.0),
+        ("1. The hat is red\n2. The hat is blue", None),
+        ("Edit 1\nhas a hat.\nEdit 2\nhas none.", None),
+        ("At most 1 image(s) may be provided in one request.", None),
+        ("2 edits were given", None),
+        ("Error 1", None),
+        ("Edit 2 is not better", None),
+        ("not 1", None),
+        ("picture 2", None),  # the second picture is edit 1
+        ("Okay, edit 1 has", None),
     ],
 )
-def test_answers_are_read(text, expected):
-    assert read(Answer(text)) == expected
+def test_only_an_answer_alone_is_read(text, expected):
+    assert read(Answer(text)) == {"1": 1.0, "2": 0.0, None: None}[expected]
 
 
-def test_first_token_probabilities_decide_before_the_text():
-    assert read(Answer("2", {"1": 0.6, " 1": 0.1, "2": 0.2, "The": 0.1})) == pytest.approx(0.7 / 0.9)
+def test_an_answer_that_was_cut_off_inside_lines_is_none():
+    assert read(Answer("The better edit is 2", cut=True)) == 0.0
+    assert read(Answer("Let me compare.\n\nEdit 1", cut=True)) is None
+
+
+def test_first_token_probabilities_count_where_that_token_is_the_answer():
+    assert read(Answer("1", {"1": 0.6, " 1": 0.1, "2": 0.2, "The": 0.1})) == pytest.approx(0.7 / 0.9)
     assert read(Answer("2", {"The": 0.9, "A": 0.1})) == 0.0
+    assert read(Answer("The better edit is 2", {"The": 0.93, "1": 0.03, "Edit": 0.02, "2": 0.004})) == 0.0
+    assert read(Answer("**2**", {"**": 0.97, "1": 0.012, "2": 0.006})) == 0.0
+    assert read(Answer("not sure", {"1": 0.6, "2": 0.4})) is None
+    assert read(Answer("<think>1 is worse</think>2", {"2": 0.3, "1": 0.1})) == 0.0
 
 
 def duel(judge, **options):
@@ -91,7 +122,7 @@ def test_an_unreadable_answer_is_asked_once_more_then_a_tie():
     assert duel(recovers, both_orders=False).p_first == 1.0 and len(recovers.seen) == 2
     mumbles = Scripted(["hm"])
     result = duel(RememberingJudge(mumbles, OrderedDict()), both_orders=False)
-    assert result.tie and len(mumbles.seen) == 2 and "'hm' twice instead of 1 or 2" in result.notes[0]
+    assert result.tie and not result.understood and len(mumbles.seen) == 2 and "'hm' twice instead of 1 or 2" in result.notes[0]
     assert mumbles.seen[1][1] == mumbles.seen[0][1] + REMINDER
 
 
@@ -132,6 +163,8 @@ def test_ranking_of_pictures_reports_orders_and_draws():
         ([SOURCE] * 2, [GOOD] * 3, "x", "3 candidates for 2 sources"),
         ([SOURCE], [GOOD], " ", "the instruction is empty"),
         ([SOURCE] * 2, [GOOD, GOOD[:2]], "x", "one batch needs one shape"),
+        ([SOURCE] * 3, [GOOD] * 3, ["x", "y"], "2 instructions for 3 sources"),
+        ([SOURCE] * 2, [GOOD] * 2, ["x", " "], "the instruction is empty"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(sources, edits, words, error):

@@ -60,7 +60,7 @@ def test_the_questions_are_the_published_ones():
     ],
 )
 def test_answers_are_read(text, scores, reason):
-    assert read(text) == (scores, reason)
+    assert read(Answer(text).text) == (scores, reason)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_answers_are_read(text, scores, reason):
     ],
 )
 def test_what_is_no_score_is_not_guessed(text):
-    assert read(text) is None
+    assert read(Answer(text).text) is None
 
 
 def scored(judge, instruction="make it bright"):

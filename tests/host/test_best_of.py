@@ -42,8 +42,8 @@ def sampled(server):
     return len(re.findall(r"ICEdit(?:More)?Candidates: \d+ (?:more )?candidates", server.log()))
 
 
-async def stock(client, seed):
-    graph = graphs.changed(graphs.shipped("icedit_demo"), "KSampler", seed=seed, steps=4)
+async def stock(client, seed, **inputs):
+    graph = graphs.changed(graphs.shipped("icedit_demo"), "KSampler", seed=seed, steps=4, **inputs)
     return await graphs.picture(client, await client.run(graph, timeout=200))
 
 
@@ -58,6 +58,14 @@ async def test_the_box_gives_what_its_parts_and_a_ksampler_give(client, server):
     assert "best is candidate 2 (knockout)" in result.text("report") and result.images("sheet")
     assert "candidate 2 (seed 122): 8 sampler steps in all" in server.log()
     assert np.array_equal(await graphs.picture(client, result), await stock(client, 122))
+
+
+async def test_denoise_reaches_the_sampler(client):
+    async with judge_server(says_two) as (url, _):
+        result = await client.run(box(url, seed=720, denoise=0.7), timeout=200)
+    edit = await graphs.picture(client, result)
+    assert np.array_equal(edit, await stock(client, 722, denoise=0.7))
+    assert not np.array_equal(edit, await stock(client, 722))
 
 
 class BreaksOff(web.Response):

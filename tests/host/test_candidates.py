@@ -43,6 +43,7 @@ def stock(recipe, seed):
             recipe.positive,
             recipe.negative,
             recipe.latent,
+            recipe.denoise,
         )[0]["samples"]
 
 
@@ -64,6 +65,17 @@ def test_going_on_equals_the_stock_sampler(setup, sampler, mask):
     _, samples, report = run(setup, one, (2,))
     assert torch.equal(samples, stock(one, 42))
     assert f"candidate 2 (seed 42): {STEPS + 2 * EARLY} sampler steps" in report
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpm_2", "ddim", "dpmpp_2m"])
+def test_denoise_is_a_ksamplers(setup, sampler, mask):
+    whole = recipe(setup, sampler, mask=mask)
+    part = whole._replace(denoise=0.6)
+    _, samples, report = run(setup, part, (1,))
+    assert torch.equal(samples, stock(part, 41)) and not torch.equal(samples, stock(whole, 41))
+    anew = sampler == "dpmpp_2m"
+    assert f"candidate 1 (seed 41): {STEPS + (3 if anew else 2) * EARLY} sampler steps" in report
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "euler_ancestral", "uni_pc", "res_multistep", "lcm"])
