@@ -43,7 +43,8 @@ def answer(body: str) -> Answer:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, *NUMBERS):
         raise NoCompletion(words.line(body)) from None
     if finish == "error" or error:
-        raise Failed(words.line(error or said or "no reason given"))
+        reason = error.get("message", error) if isinstance(error, dict) else error
+        raise Failed(words.line(reason or said or "no reason given"))
     told = None if thought else _first_token(choice)
     return Answer(said, told, cut=finish == "length", trouble=trouble)
 

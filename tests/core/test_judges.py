@@ -122,7 +122,8 @@ def test_an_unreadable_answer_is_asked_once_more_then_a_tie():
     assert duel(recovers, both_orders=False).p_first == 1.0 and len(recovers.seen) == 2
     mumbles = Scripted(["hm"])
     result = duel(RememberingJudge(mumbles, OrderedDict()), both_orders=False)
-    assert result.tie and not result.understood and len(mumbles.seen) == 2 and "'hm' twice instead of 1 or 2" in result.notes[0]
+    assert result.tie and not result.understood
+    assert len(mumbles.seen) == 2 and "'hm' twice instead of 1 or 2" in result.notes[0]
     assert mumbles.seen[1][1] == mumbles.seen[0][1] + REMINDER
 
 
