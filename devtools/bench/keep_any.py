@@ -1,0 +1,173 @@
+"""Keep Unedited on photographs that a synthetic editor with known truth edited (any_editor.py).
+
+    python dev.py bench keep-any [--pictures FOLDER] [--count 48] [--vae ENCODER DECODER] [--out benchmarks]
+
+The photographs are those of FOLDER, the sources in ComfyUI's template packages, and scikit-image's, if it is installed.
+They are reduced to 768 px. Without --vae (FLUX.2's tiny autoencoder, taef2) JPEG stands in for the autoencoder; with it
+the node is measured with that VAE connected and without.
+*Kept*: of the pixels that source and target share in 8 bits, those that the result has too. *Recall*: of the pixels
+that differ by more than 8/255, those that are not the source's any more. *Ring*: mean difference from the target
+within 16 px outside the true edit, in steps of 255. *Misplaced*: mean error of the registration over the picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import logging
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from icedit_core.keep import keep
+from icedit_core.pixels import maximum
+from icedit_core.registration import register
+from workshop.machine import describe
+
+from . import any_editor, editor_pairs
+from .any_editor import Codec, Made
+from .progress import Progress, code
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDE, LEAST = 768, 300  # px of the longer side, and of the shorter
+SCIKIT_IMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg", "retina.jpg")
+DIFFERS, RING = 8 / 255, 16
+
+
+def photographs(folder: Path | None) -> list[Path]:
+    """All pictures that there are on this machine, in a fixed order."""
+    found = sorted(folder.iterdir()) if folder else []
+    if (spec := importlib.util.find_spec("skimage")) and spec.origin:
+        found += [Path(spec.origin).parent / "data" / name for name in SCIKIT_IMAGE]
+    pairs = (editor_pairs.files(pair, folder) for pair in editor_pairs.read() if pair.root == "templates")
+    found += [files[0] for files in pairs if files]
+    found = [path for path in dict.fromkeys(found) if path.suffix in (".png", ".jpg", ".webp")]
+    if not found:
+        raise SystemExit("keep-any: no photographs on this machine. Name a folder of them with --pictures.")
+    return found
+
+
+def picture(path: Path) -> Tensor:
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(image)).float() / 255
+
+
+def autoencoder(encoder: Path, decoder: Path) -> Codec:
+    """What FLUX.2's tiny autoencoder makes of a picture (H, W, 3), with the host's code."""
+    sys.path.append(os.environ["COMFYUI_PATH"])
+    from comfy.taesd.taesd import TAESD  # noqa: PLC0415 (the host's)
+
+    model = TAESD(str(encoder), str(decoder), latent_channels=128).eval()
+
+    @torch.inference_mode()
+    def codec(image: Tensor) -> Tensor:
+        height, width = image.shape[:2]
+        planes = image.movedim(-1, 0)[None]
+        planes = torch.nn.functional.pad(planes, (0, -width % 16, 0, -height % 16), mode="replicate")
+        decoded = model.decode(model.encode(planes * 2 - 1)) / 2 + 0.5
+        return decoded[0, :, :height, :width].movedim(0, -1).clamp(0, 1).float().clone()
+
+    return codec
+
+
+def counted(made: Made, result: Tensor) -> dict[str, float]:
+    """Kept, recall and ring of one result (H, W, 3)."""
+    source, target, result = (levels(x) for x in (made.source, made.target, result))
+    same = (source == target).all(-1)
+    differs = (source - target).abs().amax(-1) > DIFFERS * 255
+    kept = (result == source).all(-1)
+    ring = (maximum((~same).float()[None], RING)[0] > 0) & same
+    return {
+        "kept": float(kept[same].float().mean()),
+        "recall": float((~kept)[differs].float().mean()),
+        "ring": float((result - target)[ring].abs().float().mean()),
+    }
+
+
+def levels(image: Tensor) -> Tensor:
+    return (image * 255).round().int()
+
+
+def measured(seed: int, paths: list[Path], codec: Codec | None) -> dict:
+    """One edit, and what the pack makes of it."""
+    source = picture(paths[seed % len(paths)])
+    other = picture(paths[(seed * 7 + 3) % len(paths)])
+    made = any_editor.make(seed, source, other, codec or any_editor.jpeg)
+    place = register(made.source, made.edit)
+    record: dict = {
+        "photograph": paths[seed % len(paths)].name,
+        "kind": made.kind,
+        "format": made.format,
+        "misplaced": made.misplaced(place),
+        "trusted": place.trusted,
+        "runs": {},
+    }
+    batched = None if codec is None else lambda images: codec(images[0])[None]
+    for name, one in {"no VAE": None, **({"VAE": batched} if batched else {})}.items():
+        start = time.monotonic()
+        kept = keep(made.source[None], made.edit[None], codec=one)
+        seconds = round(time.monotonic() - start, 2)
+        record["runs"][name] = {**counted(made, kept.image[0]), "seconds": seconds, "words": kept.report[0]}
+    return record
+
+
+def page(records: list[dict], codec: str, machine: str) -> str:
+    """The figures in Markdown."""
+    off = np.array([r["misplaced"] for r in records])
+    lines = [
+        "# Keep Unedited on photographs, with a synthetic editor",
+        "",
+        f"{len(records)} edits of {len({r['photograph'] for r in records})} photographs (longer side up to {SIDE} px) "
+        f"by the synthetic editor of `devtools/bench/any_editor.py`, decoded by {codec}. Registration error, mean over "
+        f"the picture: median {np.median(off):.3f} px, 95th percentile {np.quantile(off, 0.95):.3f} px, largest "
+        f"{off.max():.3f} px; {sum(r['trusted'] for r in records)} of {len(records)} trusted. Kept: of the pixels that "
+        "source and target share in 8 bits, those that the result has too. Recall: of those that differ by more than "
+        "8/255, those that are not the source's any more. Ring: mean difference from the target within 16 px outside "
+        "the edit, of 255. Means over all edits; every edit counts.",
+        "",
+        "| node | edit | edits | kept | recall | ring |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in records[0]["runs"]:
+        for group in ("all", *any_editor.KINDS, *any_editor.FORMATS):
+            rows = [r["runs"][name] for r in records if group in ("all", r["kind"], r["format"])]
+            if rows:
+                kept, recall, ring = (np.mean([row[key] for row in rows]) for key in ("kept", "recall", "ring"))
+                lines.append(f"| {name} | {group} | {len(rows)} | {kept:.1%} | {recall:.1%} | {ring:.2f} |")
+    return "\n".join([*lines, "", f"On {machine}.", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=Path, help="a folder of photographs, PNG, JPEG or WebP")
+    parser.add_argument("--count", type=int, default=48)
+    parser.add_argument("--vae", type=Path, nargs=2, help="the encoder and the decoder of taef2")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    paths = photographs(args.pictures)
+    codec = autoencoder(*args.vae) if args.vae else None
+    named = "FLUX.2's tiny autoencoder" if codec else "JPEG at quality 80"
+    made = {"code": code(), "pictures": [path.name for path in paths], "codec": named}
+    with Progress("keep-any", args.count, made) as progress:
+        records = [progress.get(str(i), partial(measured, i, paths, codec)) for i in range(args.count)]
+        args.out.mkdir(parents=True, exist_ok=True)
+        machine = describe()
+        figures = {"machine": machine, "codec": named, "edits": records}
+        (args.out / "keep_any.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        text = page(records, named, machine)
+        (args.out / "keep_any.md").write_text(text, encoding="utf-8")
+        logging.info("%s", text)
+
+
+if __name__ == "__main__":
+    main()
