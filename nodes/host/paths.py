@@ -28,7 +28,5 @@ def lora_path(name: str, who: str = "ICEdit Load LoRA") -> Path:
         return LORAS / name[len(SHIPPED) :]
     path = folder_paths.get_full_path("loras", name)
     if path is None:
-        raise ValueError(
-            f"{who}: {name} is not there, but a file in models/loras is needed. Put it there and refresh."
-        )
+        raise ValueError(f"{who}: {name} is not there, but a file in models/loras is needed. Put it there and refresh.")
     return Path(path)
