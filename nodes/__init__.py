@@ -15,6 +15,7 @@ MODULES = (
     "lora",
     "expert_map",
     "x2_adapter",
+    "x2_prompt",
     "demo_model",
     "demo_scene",
     "candidates",

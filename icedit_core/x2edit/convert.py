@@ -51,7 +51,7 @@ def convert(folder: Path, target: Path) -> str:
     if set(tasks) != {"weight"}:
         raise ValueError(f"{_WHO}: {TASKS} holds {listed(tasks) or 'nothing'}, but 'weight' alone is needed. {_AGAIN}")
     tensors[x2edit.TASKS] = tasks["weight"]
-    network = {key.removeprefix("module."): tensor for key, tensor in _unpickled(folder / ALIGN).items()}
+    network = _unpickled(folder / ALIGN)
     align.check(network)
     tensors |= {x2edit.ALIGN + key: tensor for key, tensor in _checked(network, ALIGN).items()}
     summary = x2edit.read(tensors).adapter.summary()
@@ -83,7 +83,7 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, Tensor) or not value.is_contiguous():
             raise ValueError(f"{_WHO}: {shown(str(key))} in {path} is no plain tensor, but one is needed. {_AGAIN}")
-    return dict(found)
+    return {key.removeprefix("module."): tensor for key, tensor in found.items()}  # a name that PyTorch's DDP adds
 
 
 def _check_archive(file, most: int) -> None:

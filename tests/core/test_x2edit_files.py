@@ -27,7 +27,9 @@ def folder(tmp_path):
     return case.published(tmp_path / "published")
 
 
-def test_the_one_file_holds_every_published_number(folder, tmp_path, capsys):
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_the_one_file_holds_every_published_number(tmp_path, capsys, prefix):
+    folder = case.published(tmp_path / "published", prefix)
     target = tmp_path / "x2edit.safetensors"
     assert main(["convert", str(folder), str(target)]) == 0
     assert "14 routed layers of 12 experts, rank 8" in capsys.readouterr().out

@@ -80,6 +80,22 @@ def read(tensors: Mapping[str, Tensor]) -> X2Edit:
     return X2Edit(Adapter({}, routed), tasks)
 
 
+def read_align(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """AlignNet's tensors in X2Edit's one file, by their published names; the experts are left alone.
+
+    Raises:
+        ValueError: another adapter, no AlignNet in it, or values that are not finite.
+    """
+    check_names(tensors)
+    names = [key for key in tensors if key.startswith(ALIGN)]
+    if not names:
+        raise ValueError(
+            f"{WHO}: there is no AlignNet in it, but the text path needs that. Convert X2Edit's three published files."
+        )
+    found = {key.removeprefix(ALIGN): tensors[key] for key in names}
+    return {key: floats(ALIGN + key, tensor, tensor.ndim) for key, tensor in found.items()}
+
+
 def check_names(keys: Collection[str]) -> None:
     """Refuse files that are not X2Edit's by the names of their tensors."""
     if any(".lora_A." in key or ".lora_B." in key or ".lora_route." in key for key in keys):
