@@ -64,7 +64,10 @@ def picture(path: Path) -> Tensor:
 def autoencoder(encoder: Path, decoder: Path) -> Codec:
     """What FLUX.2's tiny autoencoder makes of a picture (H, W, 3), with the host's code."""
     sys.path.append(os.environ["COMFYUI_PATH"])
-    from comfy.taesd.taesd import TAESD  # noqa: PLC0415 (the host's)
+    from comfy.cli_args import args  # noqa: PLC0415 (the host's, as the next)
+
+    args.cpu = not torch.cuda.is_available()
+    from comfy.taesd.taesd import TAESD  # noqa: PLC0415
 
     model = TAESD(str(encoder), str(decoder), latent_channels=128).eval()
 
