@@ -13,6 +13,7 @@ COARSE = 128  # px of the longer side that the fit looks at: means of many pixel
 LEAST = 0.02, 16  # unedited share of the picture, and cells, below which nothing is fitted
 SHOWS = 0.6 / 255  # mean change of the colours below which there is none
 GAINS, OFFSETS = (0.75, 1.33), 0.2  # beyond them it is the light that was edited
+MOST_SAID = 2  # ways in which the colours are off that are named
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -51,7 +52,8 @@ class Colours:
         ]
         parts = [(100 * value / max(self.level, 0.1), more, less) for value, more, less in tones]
         parts.append((100 * (1 / gain - 1), "more contrast", "less contrast"))
-        said = [f"{abs(value):.0f} % {more if value > 0 else less}" for value, more, less in parts if abs(value) >= 1]
+        parts = sorted((part for part in parts if abs(part[0]) >= 1), key=lambda part: -abs(part[0]))[:MOST_SAID]
+        said = [f"{abs(value):.0f} % {more if value > 0 else less}" for value, more, less in parts]
         return "colours " + (", ".join(said) if said else "slightly off")
 
 
