@@ -57,7 +57,8 @@ def _pyramid(source: Tensor, edit: Tensor) -> list[Level]:
     sizes = [(max(1, round(height * scale)), max(1, round(width * scale)))]
     while max(sizes[-1]) > COARSEST:
         sizes.append((max(1, round(sizes[-1][0] / 2)), max(1, round(sizes[-1][1] / 2))))
-    greys = [_grey(source), _grey(edit)]
+    # The copies are small and the search asks for many single numbers: on the CPU it is as fast, and always the same.
+    greys = [_grey(source).cpu(), _grey(edit).cpu()]
     levels = []
     for size in sizes:
         greys[0] = _reduce(greys[0], size)
