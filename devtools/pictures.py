@@ -37,6 +37,9 @@ THUMBNAILS = {
     "icedit_early_filter_demo": "made by the demo model",
     "icedit_early_filter": "made by the demo model; FLUX.1 Fill was not run",
     "best_of_any_editor": "made by the demo model; FLUX.1 Kontext was not run",
+    "keep_kontext": "made by the demo model; FLUX.1 Kontext was not run",
+    "keep_qwen_image_edit": "made by the demo model; Qwen-Image-Edit was not run",
+    "keep_flux2": "made by the demo model; FLUX.2 was not run",
 }
 
 Pair = tuple[Image.Image, Image.Image, str]

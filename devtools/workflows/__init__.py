@@ -22,6 +22,7 @@ from .blueprints import blueprints
 from .early_filter import early_filter_workflow
 from .edit import edit_workflow
 from .judges import host_judge, person_judge, server_judge
+from .keep_unedited import keep_workflows
 from .models import MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 from .multi_turn import multi_turn_workflow
 
@@ -67,9 +68,8 @@ def _demo_config() -> dict[str, Any]:
 
 def definitions() -> dict[str, Workflow]:
     """File name -> workflow."""
-    return (
-        _edits() | _turns() | _filters() | {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
-    )
+    any_editor = {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
+    return _edits() | _turns() | _filters() | any_editor | keep_workflows(_note)
 
 
 def _demo() -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""Edits of three other editors, with the host's own nodes, back on their source: edit, then ICEdit Keep Unedited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..graph import Column, Group, Link, Node, Workflow
+from .any_editor import INSTRUCTION, KONTEXT
+from .edit import AMBER, BLUE, GREEN, NARROW, PURPLE, WIDE, models_column, note_node
+from .models import AE, CLIP_L, HUB, T5
+
+QWEN = {
+    "name": "qwen_image_edit_2511_fp8mixed.safetensors",
+    "url": f"{HUB}/Comfy-Org/Qwen-Image-Edit_ComfyUI/resolve/main/split_files/diffusion_models/"
+    "qwen_image_edit_2511_fp8mixed.safetensors",
+    "directory": "diffusion_models",
+}
+QWEN_CLIP = {
+    "name": "qwen_2.5_vl_7b_fp8_scaled.safetensors",
+    "url": f"{HUB}/Comfy-Org/HunyuanVideo_1.5_repackaged/resolve/main/split_files/text_encoders/"
+    "qwen_2.5_vl_7b_fp8_scaled.safetensors",
+    "directory": "text_encoders",
+}
+QWEN_VAE = {
+    "name": "qwen_image_vae.safetensors",
+    "url": f"{HUB}/Comfy-Org/Qwen-Image_ComfyUI/resolve/main/split_files/vae/qwen_image_vae.safetensors",
+    "directory": "vae",
+}
+KLEIN = {
+    "name": "flux-2-klein-4b-fp8.safetensors",
+    "url": f"{HUB}/black-forest-labs/FLUX.2-klein-4b-fp8/resolve/main/flux-2-klein-4b-fp8.safetensors",
+    "directory": "diffusion_models",
+}
+KLEIN_CLIP = {
+    "name": "qwen_3_4b.safetensors",
+    "url": f"{HUB}/Comfy-Org/z_image_turbo/resolve/main/split_files/text_encoders/qwen_3_4b.safetensors",
+    "directory": "text_encoders",
+}
+FLUX2_VAE = {
+    "name": "flux2-vae.safetensors",
+    "url": f"{HUB}/Comfy-Org/flux2-dev/resolve/main/split_files/vae/flux2-vae.safetensors",
+    "directory": "vae",
+}
+ONE = Mapping[str, Node]
+
+
+def keep_workflows(note: Callable[[str], str]) -> dict[str, Workflow]:
+    """File name -> workflow, for each editor; `note` gives the text of a note."""
+    return {
+        "keep_kontext": _workflow(_kontext_files(), _kontext(), _kontext_sampling(), note("keep_kontext")),
+        "keep_qwen_image_edit": _workflow(_qwen_files(), _qwen(), _qwen_sampling(), note("keep_qwen_image_edit")),
+        "keep_flux2": _workflow(_flux2_files(), _flux2(), _flux2_sampling(), note("keep_flux2")),
+    }
+
+
+def _workflow(loaders: ONE, prepare: ONE, sample: ONE, note: str) -> Workflow:
+    """`prepare` conditions on the picture that the editor sees, `sample` ends in `decode`."""
+    kept = {"source": Link("image"), "edit": Link("decode"), "vae": Link("vae")}
+    nodes = {
+        **note_node(note),
+        **loaders,
+        "image": Node("LoadImage", {"image": "example.png"}, title="Your picture"),
+        "words": Node("PrimitiveStringMultiline", {"value": INSTRUCTION}, title="What to change", height=140),
+        **prepare,
+        **sample,
+        "keep": Node("ICEditKeepUnedited", kept),
+        "save": Node("SaveImage", {"images": Link("keep"), "filename_prefix": "ICEdit/keep"}, "Edited", height=360),
+    }
+    return Workflow(
+        nodes,
+        (
+            models_column(loaders),
+            Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", "words")),)),
+            Column(NARROW, (Group("3 Prepare", AMBER, tuple(prepare)),)),
+            Column(NARROW, (Group("4 Sample", PURPLE, tuple(sample)),)),
+            Column(WIDE, (Group("5 Keep what was not edited", GREEN, ("keep", "save")),)),
+        ),
+    )
+
+
+def _sampled(model: Link, steps: int, cfg: float) -> dict[str, Node]:
+    settings = {"seed": 42, "steps": steps, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    links = {"model": model, "positive": Link("positive"), "negative": Link("negative"), "latent_image": Link("encode")}
+    return {
+        "sample": Node("KSampler", {**links, **settings}),
+        "decode": Node("VAEDecode", {"samples": Link("sample"), "vae": Link("vae")}),
+    }
+
+
+def _kontext_files() -> dict[str, Node]:
+    encoders = {"clip_name1": CLIP_L["name"], "clip_name2": T5["name"], "type": "flux"}
+    return {
+        "unet": Node("UNETLoader", {"unet_name": KONTEXT["name"]}, models=(KONTEXT,)),
+        "clip": Node("DualCLIPLoader", encoders, models=(CLIP_L, T5)),
+        "vae": Node("VAELoader", {"vae_name": AE["name"]}, models=(AE,), height=80),
+    }
+
+
+def _kontext() -> dict[str, Node]:
+    return {
+        "seen": Node("FluxKontextImageScale", {"image": Link("image")}),
+        "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
+        "text": Node("CLIPTextEncode", {"clip": Link("clip"), "text": Link("words")}),
+        "reference": Node("ReferenceLatent", {"conditioning": Link("text"), "latent": Link("encode")}),
+        "positive": Node("FluxGuidance", {"conditioning": Link("reference"), "guidance": 2.5}),
+        "negative": Node("ConditioningZeroOut", {"conditioning": Link("text")}),
+    }
+
+
+def _kontext_sampling() -> dict[str, Node]:
+    return _sampled(Link("unet"), 20, 1.0)
+
+
+def _qwen_files() -> dict[str, Node]:
+    clip = {"clip_name": QWEN_CLIP["name"], "type": "qwen_image"}
+    return {
+        "unet": Node("UNETLoader", {"unet_name": QWEN["name"]}, models=(QWEN,)),
+        "clip": Node("CLIPLoader", clip, models=(QWEN_CLIP,)),
+        "vae": Node("VAELoader", {"vae_name": QWEN_VAE["name"]}, models=(QWEN_VAE,), height=80),
+    }
+
+
+def _qwen() -> dict[str, Node]:
+    shown = {"clip": Link("clip"), "vae": Link("vae"), "image1": Link("seen")}
+    method = {"reference_latents_method": "index_timestep_zero"}
+    return {
+        "seen": Node("FluxKontextImageScale", {"image": Link("image")}),
+        "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
+        "text": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": Link("words")}),
+        "empty": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": ""}, title="Negative"),
+        "positive": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("text"), **method}),
+        "negative": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("empty"), **method}),
+    }
+
+
+def _qwen_sampling() -> dict[str, Node]:
+    return {
+        "shift": Node("ModelSamplingAuraFlow", {"model": Link("unet"), "shift": 3.1}),
+        "norm": Node("CFGNorm", {"model": Link("shift"), "strength": 1.0}),
+        **_sampled(Link("norm"), 40, 4.0),
+    }
+
+
+def _flux2_files() -> dict[str, Node]:
+    return {
+        "unet": Node("UNETLoader", {"unet_name": KLEIN["name"]}, models=(KLEIN,)),
+        "clip": Node("CLIPLoader", {"clip_name": KLEIN_CLIP["name"], "type": "flux2"}, models=(KLEIN_CLIP,)),
+        "vae": Node("VAELoader", {"vae_name": FLUX2_VAE["name"]}, models=(FLUX2_VAE,), height=80),
+    }
+
+
+def _flux2() -> dict[str, Node]:
+    scaled = {"image": Link("image"), "upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16}
+    return {
+        "seen": Node("ImageScaleToTotalPixels", scaled),
+        "size": Node("GetImageSize", {"image": Link("seen")}),
+        "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
+        "text": Node("CLIPTextEncode", {"clip": Link("clip"), "text": Link("words")}),
+        "zero": Node("ConditioningZeroOut", {"conditioning": Link("text")}),
+        "positive": Node("ReferenceLatent", {"conditioning": Link("text"), "latent": Link("encode")}),
+        "negative": Node("ReferenceLatent", {"conditioning": Link("zero"), "latent": Link("encode")}),
+    }
+
+
+def _flux2_sampling() -> dict[str, Node]:
+    sides = {"width": Link("size", 0), "height": Link("size", 1)}
+    guided = {"model": Link("unet"), "positive": Link("positive"), "negative": Link("negative"), "cfg": 1.0}
+    custom = {name: Link(name) for name in ("noise", "guider", "sampler", "sigmas")}
+    return {
+        "noise": Node("RandomNoise", {"noise_seed": 42}),
+        "guider": Node("CFGGuider", guided),
+        "sampler": Node("KSamplerSelect", {"sampler_name": "euler"}),
+        "sigmas": Node("Flux2Scheduler", {"steps": 4, **sides}),
+        "empty": Node("EmptyFlux2LatentImage", {**sides, "batch_size": 1}),
+        "sample": Node("SamplerCustomAdvanced", {**custom, "latent_image": Link("empty")}),
+        "decode": Node("VAEDecode", {"samples": Link("sample", 0), "vae": Link("vae")}),
+    }
