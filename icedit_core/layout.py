@@ -28,7 +28,8 @@ class Layout(NamedTuple):
     """Everything needed to go back: plain values and tensors, which the host's cache can count.
 
     image: (B, H, W, 3 or 4), the source as it came; mask: (B, H, W) in [0, 1], the allowed region, or None;
-    corners: (x, y) in source px of the top left of each image's box; the sizes of `Geometry`; the fit's name.
+    corners: (x, y) in source px of the top left of each image's box; the sizes of `Geometry`; the fit's name;
+    warning: what was said about the sources, to be repeated beside the result.
     """
 
     image: Tensor
@@ -38,6 +39,7 @@ class Layout(NamedTuple):
     inner: Size
     panel: Size
     fit: str
+    warning: str = ""
 
     @property
     def size(self) -> Size:

@@ -51,12 +51,13 @@ def notes(changed: Tensor, left_errors: Sequence[float], layout: Layout, keep: s
     """
     shares = (changed > 0).flatten(1).float().mean(1)
     said = [f"{share:.1%}".replace("%", " %") for share in shares.tolist()]
-    found = [f"Changed: {', '.join(said[:8])}{' ...' if len(said) > 8 else ''} of the picture."]
+    found = [layout.warning] if layout.warning else []
+    found.append(f"Changed: {', '.join(said[:8])}{' ...' if len(said) > 8 else ''} of the picture.")
     if shares.min() == 0:
         found.append(_UNCHANGED)
     if max(left_errors) > LOST:
         found.append(_LEFT_LOST)
-    elif keep != "off" and layout.mask is None and shares.max() >= EVERYTHING:
+    elif not layout.warning and keep != "off" and layout.mask is None and shares.max() >= EVERYTHING:
         found.append(_OTHER_PICTURE)
     if len(changed) > (sources := len(layout.image)) > 1:
         found.append(f"{len(changed)} candidates of {sources} sources: candidate i belongs to source i % {sources}.")

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..icedit_core import diptych as core
 from ..icedit_core import seeing
 from ..icedit_core.layout import FITS, GRID, LONGEST, MOST_CONTEXT, WIDEST
-from .host import fill
+from .host import demo, fill
 from .host.report import say
 from .host.schema import IceditLayout
 from .host.show import for_browser
@@ -82,9 +82,10 @@ class ICEditDiptych(io.ComfyNode):
         if model is not None:
             fill.require(model, "ICEdit Diptych")
         made = core.compose(image, width, fit, mask, context)
-        said = say(cls, "\n".join(made.notes)).as_dict()
+        warning = demo.about_pictures(model, image)
+        said = say(cls, "\n".join(filter(None, (warning, *made.notes))), bool(warning)).as_dict()
         shown = for_browser("icedit_pictures", picture=seeing.shaded(made.diptych, made.mask))
-        return io.NodeOutput(made.diptych, made.mask, made.layout, ui=said | shown)
+        return io.NodeOutput(made.diptych, made.mask, made.layout._replace(warning=warning), ui=said | shown)
 
 
 NODES = [ICEditDiptych]

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..icedit_core import prompt
+from .host.demo import about_words
 from .host.report import say
 from .host.text import encode
 
@@ -95,7 +96,9 @@ class ICEditPrompt(io.ComfyNode):
         if template == "in-context" and prompt.bare(instruction) != instruction:
             note = f"Note: the instruction already held the in-context prompt; it stands there once.\n\n{note}"
         conditioning = encode(clip, ic_prompt, guidance)
-        return io.NodeOutput(conditioning, ic_prompt, ui=say(cls, note, warning=bool(script)))
+        if unknown := about_words(clip, prompt.bare(instruction)):
+            note = f"{unknown}\n\n{note}"
+        return io.NodeOutput(conditioning, ic_prompt, ui=say(cls, note, warning=bool(script or unknown)))
 
 
 NODES = [ICEditPrompt]

@@ -10,7 +10,7 @@ import numpy as np
 
 from .checker import Verdict, changed_pixels, judge
 from .edits import TASKS, Edit, Rejected, draw_edit, draw_scene
-from .words import vocabulary
+from .words import known, vocabulary
 
 __all__ = [
     "PANEL",
@@ -22,6 +22,7 @@ __all__ = [
     "Verdict",
     "changed_pixels",
     "judge",
+    "known",
     "make",
     "unseen",
     "vocabulary",

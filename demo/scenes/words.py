@@ -2,7 +2,18 @@
 
 from .captions import DIFFERENCES, DIPTYCHS, STYLE_STATES
 from .draw import BACKGROUND_COLOURS, CELLS, SHAPE_COLOURS, SHAPES
+from .edits import TASKS
 from .wordings import STYLES, WORDS
+
+
+def known() -> dict[str, list[str]]:
+    """What the demo model was trained on: all words in lower case, colours, kinds of things, families of edits."""
+    return {
+        "words": sorted({word.strip(",.:").lower() for word in vocabulary()}),
+        "colours": sorted({*SHAPE_COLOURS, *BACKGROUND_COLOURS}),
+        "things": sorted(SHAPES),
+        "families": list(TASKS),
+    }
 
 
 def vocabulary() -> list[str]:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from demo import world
 from icedit_core.cli import fill
 from icedit_core.cli.fill import Graph
 from icedit_core.cli.progress import Bar
@@ -45,7 +47,19 @@ def main(argv: list[str]) -> int:
     if options.image is not None and not options.image.is_file():
         print(f"demo: got {options.image}, but there is no such file.", file=sys.stderr)
         return 2
-    print("starting ComfyUI ...", flush=True)
+    if options.image is not None and options.instruction is None:
+        print(
+            f"demo: got {options.image} without words, but the demo's own words are about its own picture. "
+            'Add --instruction, e.g. --instruction "make the circle red".',
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        warnings = _warnings(options.image, options.instruction)
+    except OSError as problem:
+        print(f"demo: {options.image}: {problem}, but a picture is needed, e.g. a PNG or JPEG file.", file=sys.stderr)
+        return 2
+    print(*warnings, "starting ComfyUI ...", sep="\n", flush=True)
     started = time.monotonic()
     try:
         with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT) as host:
@@ -61,7 +75,16 @@ def main(argv: list[str]) -> int:
     print(f"instruction:    {outcome.instruction}")
     print(f"model calls:    {outcome.calls}")
     print(f"seconds:        {done - ready:.1f}, after {ready - started:.1f} for ComfyUI to start")
+    print("".join(f"{warning}\n" for warning in warnings), end="")
     return 0
+
+
+def _warnings(picture: Path | None, instruction: str | None) -> list[str]:
+    """What of the user's wishes is outside of what the demo model knows."""
+    found = [world.of_words(instruction)] if instruction else []
+    if picture:
+        found.append(world.of_picture(np.asarray(Image.open(picture).convert("RGB"), np.float32) / 255))
+    return [warning for warning in found if warning]
 
 
 def fill_in(graph: Graph, *, image: str | None = None, instruction: str | None = None, seed: int | None = None) -> str:

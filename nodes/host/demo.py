@@ -7,10 +7,12 @@ import comfy.sd
 import comfy.utils
 import torch
 
-from ...demo import scenes
+from ...demo import scenes, world
 from ...demo.model_files import WEIGHTS
 from .previews import show_right_panel
 
+MARK = "icedit_demo"
+"""Attachment of the demo's MODEL and CLIP, which their clones keep, with any LoRA."""
 PARTS = {
     "model": "icedit_demo_fill.safetensors",
     "clip_l": "icedit_demo_clip_l.safetensors",
@@ -36,7 +38,21 @@ def load_demo_model():
     # The small model was trained on short prompts: pad T5 to its own length, not to the full model's 256 tokens.
     clip.set_tokenizer_option("t5xxl_min_length", config["t5_min_length"])
     vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(paths["vae"], safe_load=True))
+    for patcher in (model, clip.patcher):
+        patcher.set_attachments(MARK, True)
     return show_right_panel(model), clip, vae
+
+
+def about_pictures(model, images: torch.Tensor) -> str:
+    """A warning if `model` is the demo's and one of (B, H, W, 3 or 4) is unlike the scenes it knows, else ""."""
+    if model is None or not model.get_attachment(MARK):
+        return ""
+    return next(filter(None, (world.of_picture(image[..., :3].float().cpu().numpy()) for image in images)), "")
+
+
+def about_words(clip, instruction: str) -> str:
+    """A warning if `clip` is the demo's and the words are outside of what it knows, else ""."""
+    return world.of_words(instruction) if clip is not None and clip.patcher.get_attachment(MARK) else ""
 
 
 def _checked(name: str, digest: str):

@@ -156,6 +156,17 @@ class TestDemo:
         assert demo.main(["--image", str(tmp_path / "none.png")]) == 2
         assert "there is no such file" in capsys.readouterr().err
 
+    def test_a_picture_without_words_is_not_edited_by_those_of_the_demo(self, tmp_path, capsys):
+        file = tmp_path / "mine.png"
+        Image.new("RGB", (32, 32)).save(file)
+        assert demo.main(["--image", str(file)]) == 2
+        assert "Add --instruction" in capsys.readouterr().err
+
+    def test_what_is_no_picture_is_said_before_anything_starts(self, tmp_path, capsys):
+        (tmp_path / "mine.png").write_text("no picture")
+        assert demo.main(["--image", str(tmp_path / "mine.png"), "--instruction", "make it red"]) == 2
+        assert "a picture is needed" in capsys.readouterr().err
+
     @pytest.mark.parametrize("size", [(16, 16), (64, 48), (200, 900), (3000, 1000), (1, 1)])
     def test_before_after_shows_both_enlarged_or_shrunk_and_leaves_them_alone(self, size):
         before, after = Image.new("RGB", size, (255, 0, 0)), Image.new("RGB", size, (0, 0, 255))
