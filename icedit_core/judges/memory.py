@@ -74,5 +74,5 @@ class RememberingJudge:
 def _digest(picture: Tensor) -> str:
     data = picture.detach().cpu().contiguous()
     found = hashlib.sha256(str((data.shape, data.dtype)).encode())
-    found.update(data.view(torch.uint8).numpy())
+    found.update(memoryview(data.view(torch.uint8).numpy()))
     return found.hexdigest()
