@@ -20,9 +20,9 @@ BENCHMARKS = {
     "help-pictures": "devtools.help_pictures",  # makes the pictures of the help pages anew
     "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
-    "fuzz-adapters": "devtools/bench/fuzz_adapters.py",  # any file loads or is refused in words
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts
     "multi-turn": "devtools.bench.multi_turn",  # what wears out over five edits of one picture
+    "mutations": "devtools.bench.mutations",  # changed files of strangers are refused in words or right
     "real-editors": "devtools.bench.real_editors",  # what real editors changed, and what is found of it
     "soak": "devtools.bench.soak",  # a server under many prompts, cancels and repeats
     "workflows": "devtools.workflows",  # writes workflows/ anew

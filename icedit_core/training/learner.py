@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from . import optimisers, order
+from . import optimisers, order, restored
 from .base import Base
 from .cache import Cache
 from .config import Config
@@ -143,7 +143,7 @@ class Learner:
         """Go on from what `state` gave.
 
         Raises:
-            ValueError: the state has other parameters.
+            ValueError: the state has other parameters, or another form than `state` gives.
         """
         shapes = [{n: tuple(p.shape) for n, p in group.items()} for group in (state["parameters"], self.parameters)]
         if shapes[0] != shapes[1]:
@@ -152,12 +152,16 @@ class Learner:
                 "trains others. Go on with the version that wrote it, or give its adapter.safetensors as model.adapter "
                 "of a new training."
             )
+        found = restored.tensors(state["parameters"], self.parameters)
+        optimiser = restored.optimiser_state(state["optimiser"], self.optimiser)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(state["parameters"][name])
-        self.optimiser.load_state_dict(state["optimiser"])
+                parameter.copy_(found[name])
+        self.optimiser.load_state_dict(optimiser)
         if self.average:
-            self.average.load_state_dict(state["average"])
+            parameters = list(self.parameters.values())
+            average = restored.average_state(state["average"], self.average.state_dict(), parameters)
+            self.average.load_state_dict(average)
             self.average.to(self.accelerator.device)
         self.step = state["step"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import validation
+from . import restored, validation
 from .checkpoint import Checkpoints, differences, unusable, writing
 from .config import Config, flat, global_batch, identity
 from .data.rows import Rows, open_rows
@@ -214,9 +214,12 @@ class Loop:
             )
         try:
             self.learner.load(state)
-            self.router.load(state["router"])
-            self.seconds = float(state["seconds"])
-        except (AttributeError, LookupError, RuntimeError, TypeError) as problem:
+            experts = self.config.adapter.experts
+            self.router.load({name: restored.counts(state["router"][name], experts) for name in ("recent", "total")})
+            self.seconds = float(restored.number("seconds", state["seconds"]))
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as problem:
+            if isinstance(problem, ValueError) and str(problem).startswith("icedit train: "):
+                raise
             raise unusable(path, problem) from problem
 
     def _write_adapter(self, path: Path) -> None:

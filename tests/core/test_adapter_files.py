@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from devtools.bench import fuzz_check, fuzz_drafts, fuzz_mutations
+from devtools.bench import adapter_check
 from icedit_core.adapters import files
 from icedit_core.adapters.readers import read
 
@@ -68,7 +67,7 @@ def little_memory() -> Iterator[None]:
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_the_corpus_loads_or_is_refused_in_words(path: Path, little_memory: None):
-    outcome = fuzz_check.judge(path)
+    outcome = adapter_check.judge(path)
     assert re.search(EXPECTED.get(path.stem, ""), outcome.words), outcome.words
 
 
@@ -151,7 +150,7 @@ def test_every_tensor_is_read_once_and_none_of_a_file_of_another_kind():
     assert model.asked == []
 
 
-def test_the_fuzz_sees_what_it_is_to_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_check_sees_what_it_is_to_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Readers that break the promise in every way that a file can show."""
     path = tmp_path / "a.safetensors"
     save_file({"x.lora_A.weight": torch.ones(2, 3), "x.lora_B.weight": torch.ones(4, 2)}, path)
@@ -174,18 +173,8 @@ def test_the_fuzz_sees_what_it_is_to_find(tmp_path: Path, monkeypatch: pytest.Mo
             return answer, 1
 
         monkeypatch.setattr(files, "load", load)
-        with pytest.raises(fuzz_check.Find, match=find):
-            fuzz_check.judge(path)
-
-
-def test_the_fuzz_changes_files_the_same_way_each_time_and_not_too_much():
-    def made(seed: int) -> list[bytes]:
-        draw = random.Random(seed)
-        pool = [draft.pack() for draft in fuzz_drafts.starts(draw)]
-        return [fuzz_mutations.mutate(draw.choice(pool), pool, draw) for _ in range(300)]
-
-    first = made(1)
-    assert first == made(1) and len(set(first)) > 200
+        with pytest.raises(adapter_check.Find, match=find):
+            adapter_check.judge(path)
 
 
 @pytest.fixture

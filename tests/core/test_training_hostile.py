@@ -73,6 +73,13 @@ def test_one_of_before_goes_on_with_a_sentence(data, out, caplog):
     assert "step-00000008 has no state.sha256, as those of earlier versions" in caplog.text
 
 
+def moment(state: dict, **values: object) -> dict:
+    """Something else among the optimiser's numbers of the first parameter."""
+    before = state["optimiser"]
+    moments = {**before["state"], 0: {**before["state"][0], **values}}
+    return {**state, "optimiser": {**before, "state": moments}}
+
+
 LACKING = ("identity", "step", "parameters", "optimiser", "router", "seconds")
 
 
@@ -86,6 +93,13 @@ LACKING = ("identity", "step", "parameters", "optimiser", "router", "seconds")
         (lambda state: {**state, "router": 3}, "cannot be read"),
         (lambda state: {**state, "parameters": [1]}, "cannot be read"),
         (lambda state: {**state, "optimiser": {"state": 1}}, "cannot be read"),
+        (lambda state: {**state, "optimiser": {**state["optimiser"], "param_groups": []}}, "has 0 groups, not 1"),
+        (lambda state: moment(state, exp_avg=torch.ones(2)), "exp_avg is of shape (2,), not"),
+        (lambda state: moment(state, exp_avg=torch.ones(1).expand(1 << 40)), "exp_avg is of shape (1099511627776,)"),
+        (lambda state: moment(state, max_exp_avg_sq=1), "its optimiser has step, exp_avg, exp_avg_sq, max_exp_avg_sq"),
+        (lambda state: moment(state, step=torch.tensor(torch.inf)), "its step is no number"),
+        (lambda state: {**state, "seconds": "soon"}, "its seconds is no number"),
+        (lambda state: {**state, "router": {"recent": {"x": [1]}, "total": {}}}, "of other experts"),
         *(
             (lambda state, name=name: {k: v for k, v in state.items() if k != name}, "cannot be read")
             for name in LACKING
@@ -97,6 +111,21 @@ def test_a_checkpoint_that_is_none_is_a_sentence(data, out, change, words):
     with pytest.raises(ValueError, match="step-00000008 cannot be read .*Delete this folder") as caught:
         again(data, out)
     assert str(caught.value).isprintable() and words in str(caught.value)
+
+
+def test_the_optimisers_settings_are_not_the_checkpoints(data, out, whole):
+    state = torch.load(newest(out) / "state.pt", weights_only=True)
+    (group,) = state["optimiser"]["param_groups"]
+    group |= {"maximize": True, "eps": 5.0, "weight_decay": 9.0, "fused": "x"}
+    shutil.rmtree(newest(out))
+    older = out / "checkpoints" / "step-00000006"
+    earlier = torch.load(older / "state.pt", weights_only=True)
+    earlier["optimiser"]["param_groups"] = [group]
+    torch.save(earlier, older / "state.pt")
+    (older / "state.sha256").unlink()
+    again(data, out)
+    one, other = (load_file(folder / "adapter.safetensors") for folder in (whole, out))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are POSIX's")

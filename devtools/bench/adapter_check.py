@@ -16,7 +16,7 @@ from icedit_core.adapters.moe import MoELoRA
 from icedit_core.adapters.weights import Adapter, LowRank, Routed
 
 LONGEST_MESSAGE = 2000
-MOST_SECONDS = 5.0  # of CPU time, for the few kilobytes of a fuzzed file
+MOST_SECONDS = 5.0  # of CPU time, for the few kilobytes of a changed file
 SPARE_BYTES = 64 << 20  # what one load may add to the process's peak beside a multiple of the file
 TIMES_FILE = 16  # a header's JSON takes about ten times its length once parsed
 
