@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from icedit_core.adapters import files
 from icedit_core.adapters.readers import read as read_icedit
 from icedit_core.adapters.readers import x2edit
+from icedit_core.adapters.writers import write as write_icedit
 from icedit_core.cli.main import main
 from icedit_core.x2edit.convert import convert
 
@@ -100,6 +101,11 @@ def test_icedits_file_names_the_right_node_and_the_reverse():
         read_icedit(load_file(case.GOLDEN / "lora.safetensors"))
     with pytest.raises(ValueError, match=r"0 of 1 tensors are not X2Edit's \(it holds none\)"):
         x2edit.read({"task_embeddings.weight": torch.ones(16, 8)})
+
+
+def test_icedits_layout_does_not_drop_what_it_cannot_hold():
+    with pytest.raises(ValueError, match="has a shared expert, other gates or reads the layer's output"):
+        write_icedit(x2edit.read(case.one_file()).adapter)
 
 
 class Harm:

@@ -59,14 +59,13 @@ def test_all_recorded_tokens_of_a_layer():
 
 def align_by_equation(weights, hidden):
     """The published equations written out: a correlation over tokens and numbers, LayerNorm, two products, GELU."""
-    states, tokens, wide = hidden.shape[1:]
+    tokens, wide = hidden.shape[2:]
     padded = torch.nn.functional.pad(hidden, (2, 2, 2, 2))
     mixed = weights["conv.bias"].view(1, 1, 1).expand(len(hidden), tokens, wide).clone()
-    for state in range(states):
-        for row in range(5):
-            for column in range(5):
-                seen = padded[:, state, row : row + tokens, column : column + wide]
-                mixed += weights["conv.weight"][0, state, row, column] * seen
+    for row in range(5):
+        for column in range(5):
+            seen = padded[:, :, row : row + tokens, column : column + wide]
+            mixed += torch.einsum("bsth,s->bth", seen, weights["conv.weight"][0, :, row, column])
     centred = mixed - mixed.mean(-1, keepdim=True)
     normed = centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
     normed = normed * weights["mlp.layernorm.weight"] + weights["mlp.layernorm.bias"]
@@ -125,3 +124,17 @@ def test_task_by_name(text, row):
 def test_one_task_for_each_row():
     assert len(tasks.NAMES) == 16 and [tasks.number(name) for name in tasks.NAMES] == list(range(16))
     assert [tasks.number(name) for name in list(tasks.NAMES.values())[1:]] == list(range(1, 16))
+
+
+def test_align_net_at_full_size():
+    """29 states of 512 tokens and 3584 numbers, in float32 against the equations in float64."""
+    draw = torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in align.AlignNet().state_dict().items()}
+    weights = {key: torch.randn(shape, generator=draw) / max(shape[-1], 1) ** 0.5 for key, shape in shapes.items()}
+    hidden = torch.randn(1, 29, 512, 3584, generator=draw)
+    tokens, pooled = align.build(weights)(hidden)
+    assert tokens.shape == (1, 512, 4096) and pooled.shape == (1, 768)
+    expected = align_by_equation({key: value.double() for key, value in weights.items()}, hidden.double())
+    assert_rounded(tokens, expected[0], about="tokens")
+    assert_rounded(pooled, expected[1], about="pooled")

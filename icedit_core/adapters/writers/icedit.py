@@ -20,11 +20,18 @@ def write(adapter: Adapter) -> dict[str, Tensor]:
         adapter: layer names in diffusers' naming, with the prefix `transformer.`, for the published loader.
     Returns:
         file key -> tensor, on the CPU, dtypes as they are.
+    Raises:
+        ValueError: a layer has what the layout cannot hold.
     """
     tensors: dict[str, Tensor] = {}
     for layer, update in adapter.plain.items():
         tensors |= _pair(layer, "", update)
     for layer, routed in adapter.routed.items():
+        if routed.shared or routed.reads_output or routed.gates != "top_k_then_softmax":
+            raise ValueError(
+                f"ICEdit adapter: {layer} has a shared expert, other gates or reads the layer's output (X2Edit's do), "
+                "but ICEdit's file layout has no place for that. Keep it in the layout that it came in."
+            )
         tensors[f"{layer}.lora_route.weight"] = _own(routed.router)
         for index, expert in enumerate(routed.experts):
             tensors |= _pair(layer, f".expert_{index}", expert)
