@@ -16,6 +16,7 @@ MODULES = (
     "expert_map",
     "x2_adapter",
     "x2_prompt",
+    "x2_size",
     "demo_model",
     "demo_scene",
     "candidates",

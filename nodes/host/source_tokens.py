@@ -6,6 +6,7 @@ are overridden for the length of a call. The modulated halves stay two vectors: 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -44,7 +45,9 @@ class _Call:
         more["ref_latents_method"] = METHOD
         options = dict(transformer_options or {})
         patches = dict(options.get("patches", {}))
-        patches["post_input"] = [_moved(x, source, network.patch_size), *patches.get("post_input", [])]
+        tokens = -(-x.shape[-2] // network.patch_size) * -(-x.shape[-1] // network.patch_size)
+        rows = sizes.row_offset(PIXELS * source.shape[-2], PIXELS * source.shape[-1])
+        patches["post_input"] = [_moved(tokens, rows), *patches.get("post_input", [])]
         options["patches"] = patches
         with self.overrides.on(network):
             return executor(x, t, c_concat, c_crossattn, control, options, **more)
@@ -59,10 +62,12 @@ class _Call:
         return latents[0]
 
 
-def _moved(noise: Tensor, source: Tensor, patch: int) -> Callable[[dict], dict]:
-    """A patch of the host's inputs that gives the source tokens their rows, and the noise's index."""
-    tokens = -(-noise.shape[-2] // patch) * -(-noise.shape[-1] // patch)
-    rows = sizes.row_offset(PIXELS * source.shape[-2], PIXELS * source.shape[-1])
+@lru_cache(maxsize=64)
+def _moved(tokens: int, rows: int) -> Callable[[dict], dict]:
+    """A patch of the host's inputs that moves what follows the noise's tokens so many rows down, to the noise's index.
+
+    It is made once, so torch.compile sees the same callable at every step.
+    """
 
     def moved(inputs: dict) -> dict:
         ids = inputs["img_ids"].clone()  # (B, noise and source tokens, 3): index, row, column

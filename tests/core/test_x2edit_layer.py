@@ -1,7 +1,9 @@
 """X2Edit's layer, tasks, sizes and AlignNet against their equations, and against the published code's recording."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from icedit_core.adapters.moe import MoELoRA
@@ -104,6 +106,18 @@ def test_published_sizes_of_align_net():
 )  # fmt: skip
 def test_nearest_bucket(height, width, expected):
     assert sizes.bucket(height, width) == expected
+
+
+def test_a_picture_is_stretched_like_pillow_does_it():
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 610, 3), dtype=np.uint8)
+    made = sizes.stretched(torch.from_numpy(pixels)[None] / 255)
+    assert made.shape == (1, 720, 1456, 3)
+    expected = np.asarray(Image.fromarray(pixels).resize((1456, 720), Image.Resampling.BILINEAR)) / 255
+    assert np.abs(made[0].numpy() - expected).max() < 1.01 / 255  # Pillow rounds to whole steps, twice
+    large = sizes.stretched(torch.rand(2, 2000, 2100, 1))
+    assert large.shape == (2, 1024, 1024, 1)
+    same = torch.rand(1, 1024, 1024, 3)
+    assert sizes.stretched(same) is same
 
 
 def test_buckets_are_multiples_of_16_and_of_the_large_kind():

@@ -81,6 +81,17 @@ def test_a_batch_is_its_samples(ours, model, expected):
     assert_rounded(got, expected.expand(3, -1, -1))
 
 
+def test_different_samples_of_a_batch_are_themselves(ours, model):
+    """Other noise, source, time, words and guidance: none of a sample's own may reach the other."""
+    adapted, first = ours.attach(model), case.recorded()
+    draw = torch.Generator().manual_seed(0)
+    second = {key: first[key] + 0.3 * torch.rand(first[key].shape, generator=draw) for key in case.INPUTS}
+    both = {key: torch.cat([first[key], second[key]]) for key in case.INPUTS}
+    expected = [case.evaluate(adapted, io=io)[0] for io in (first, second)]
+    assert error(expected[0], expected[1]) > 1e-2
+    assert_rounded(case.evaluate(adapted, io=both)[0], torch.cat(expected))
+
+
 def test_the_model_is_untouched_afterwards_even_after_an_exception(ours, model, expected):
     before, plain = state(model), case.evaluate(model)[0]
     adapted = ours.attach(model)

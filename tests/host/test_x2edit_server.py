@@ -1,10 +1,12 @@
 """X2Edit's node in a graph of stock nodes on the real server; files of other methods are named."""
 
+import io
 import math
 import re
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from devtools.workflows import MOE_LORA
@@ -76,6 +78,16 @@ async def picture(client, **how):
     await client.upload_image(small_picture(), "example.png", overwrite=True)
     result = await client.run(graph(**how), timeout=120)
     return await client.download(result.images()[0])
+
+
+async def test_the_size_is_the_nearest_of_x2edits(client, placed):
+    nodes = graph()
+    nodes["size"] = {"class_type": "ICEditX2Size", "inputs": {"image": ["image", 0]}}
+    nodes["save"]["inputs"]["images"] = ["size", 0]
+    await client.upload_image(small_picture(), "example.png", overwrite=True)
+    kept = {key: nodes[key] for key in ("image", "size", "save")}
+    result = await client.run(kept, timeout=120)
+    assert Image.open(io.BytesIO(await client.download(result.images()[0]))).size == (1456, 720)
 
 
 async def test_an_edit_by_stock_nodes_depends_on_adapter_and_task(client, placed):

@@ -12,6 +12,7 @@ from . import flux_case
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "x2edit"
 CONFIG = json.loads((GOLDEN / "config.json").read_text())
 H, W = CONFIG["latent_patches_hw"]
+INPUTS = ("noise_tokens", "source_tokens", "ctx", "pooled", "timestep", "guidance")
 LAYERS = {  # recorded layer -> the host's module and the first of its rows
     "transformer_blocks.0.q_moe_lora": ("double_blocks.0.img_attn.qkv", 0),
     "transformer_blocks.0.proj_moe_lora": ("double_blocks.0.img_attn.proj", 0),
@@ -90,7 +91,7 @@ def evaluate(model, taps=(), batch=1, io=None, sources="one", fail=False):
         return latent_image
 
     empty = torch.zeros_like(noise)
-    positive = [[io["ctx"], {"pooled_output": io["pooled"]}]]
+    positive = [[io["ctx"][:1], {"pooled_output": io["pooled"][:1]}]]
     with torch.no_grad():
         comfy.sample.sample_custom(
             model, empty, 1.0, comfy.samplers.KSAMPLER(one_call), torch.tensor([1.0, 0.0]), positive, positive, empty
