@@ -12,15 +12,16 @@ from icedit_core.resample import resample
 HEIGHT, WIDTH = 192, 256
 
 
-def drawn(seed=0, height=HEIGHT, width=WIDTH):
-    """A picture of smooth shades and 60 discs and boxes."""
+def drawn(seed=0, height=HEIGHT, width=WIDTH, astray=0.0, astray_seed=0):
+    """A picture of smooth shades and 60 discs and boxes, each of them up to `astray` px off its place."""
     generator = torch.Generator().manual_seed(seed)
+    off = astray * (2 * torch.rand(60, 2, generator=torch.Generator().manual_seed(astray_seed)) - 1)
     y, x = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
     picture = torch.stack([0.3 + 0.3 * x, 0.4 + 0.2 * y, 0.5 - 0.2 * x * y], dim=-1)
     for i in range(60):
         cy, cx, r = (float(v) for v in torch.rand(3, generator=generator))
         colour_ = torch.rand(3, generator=generator)
-        dy, dx, r = (y - cy) * height, (x - cx) * width, 4 + 16 * r
+        dy, dx, r = (y - cy) * height - off[i, 0], (x - cx) * width - off[i, 1], 4 + 16 * r
         distance = (dy.square() + dx.square()).sqrt() if i % 2 else torch.maximum(dy.abs(), dx.abs())
         picture = torch.lerp(picture, colour_.expand_as(picture), (r - distance + 0.5).clamp(0, 1)[..., None])
     return picture
@@ -102,6 +103,15 @@ def test_what_moves_less_than_a_pixel_shows_is_not_resampled():
         assert found.trusted and found.identity and found.words() == "no shift"
         aligned, coverage = align(edit, found, (HEIGHT, WIDTH))
         assert torch.equal(aligned, edit) and coverage.all()
+
+
+def test_things_painted_again_a_pixel_off_are_no_zoom():
+    zoomed = 0
+    for seed in range(4):
+        found = register(drawn(), drawn(astray=1.0, astray_seed=seed))
+        assert found.trusted and misplaced(found, (1.0, 1.0), (0.0, 0.0)) < 0.6
+        zoomed += (found.scale_x, found.scale_y) != (1.0, 1.0)
+    assert zoomed <= 1
 
 
 @pytest.mark.parametrize("edit", [drawn(7), torch.full((HEIGHT, WIDTH, 3), 0.5)], ids=["another picture", "grey"])
