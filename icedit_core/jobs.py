@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 class Job(NamedTuple):
@@ -73,3 +75,16 @@ def matched(sources: Sequence[Tensor], edits: Sequence[Tensor], words: Sequence[
         )
     words = [words[0]] * len(sources) if len(words) == 1 else words
     return [Job(list(source), list(edit), [one]) for source, edit, one in zip(sources, edits, words, strict=True)]
+
+
+def only(values: Sequence[T], name: str, who: str) -> T:
+    """The value of an input that counts once for everything.
+
+    Raises:
+        ValueError: a list of different ones.
+    """
+    if any(value != values[0] for value in values):
+        raise ValueError(
+            f"{who}: a list of {len(values)} different values for {name}, but one counts for all sources. Connect one."
+        )
+    return values[0]

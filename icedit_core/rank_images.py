@@ -19,7 +19,8 @@ from .judges.pair import compare
 from .judges.viescore import Score, score
 from .ranking import METHODS, SCORE, Duel, Ranking, Rating, by_score, chosen, together
 
-_WHO = "ICEdit Rank"
+WHO = "ICEdit Rank"
+WHO_SCORES = "ICEdit VIEScore"
 _answers: OrderedDict[tuple[str, ...], Answer] = OrderedDict()
 
 
@@ -58,7 +59,7 @@ async def rank(
 
 async def rank_jobs(jobs: Sequence[Job], judge: Judge, method: str, both_orders: bool) -> list[Ranked]:
     """As `rank`, for several sets of sources; all are checked before the first question is asked."""
-    matched = [grouped(job, _WHO) for job in jobs]
+    matched = [grouped(job, WHO) for job in jobs]
     remembering = RememberingJudge(judge, _answers)
     done = []
     try:
@@ -88,7 +89,7 @@ async def score_jobs(jobs: Sequence[Job], judge: Judge) -> list[Score]:
     asked = []
     remembering = RememberingJudge(judge, _answers)
     for job in jobs:
-        groups = grouped(job, "ICEdit VIEScore")
+        groups = grouped(job, WHO_SCORES)
         for index, edit in enumerate(job.edits):
             group = groups[index % len(groups)]
             asked.append((group.source, edit, group.words))
@@ -150,7 +151,7 @@ def _stacked(pictures: list[Tensor]) -> Tensor:
     shapes = {tuple(picture.shape) for picture in pictures}
     if len(shapes) > 1:
         raise ValueError(
-            f"{_WHO}: the best edits have the shapes {sorted(shapes)}, but one batch needs one shape. "
+            f"{WHO}: the best edits have the shapes {sorted(shapes)}, but one batch needs one shape. "
             "Rank one source at a time."
         )
     return torch.stack(pictures)

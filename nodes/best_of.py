@@ -30,6 +30,7 @@ class ICEditBestOf(io.ComfyNode):
                 IceditJudge.Input("judge", **LINK, tooltip="Who chooses."),
                 io.String.Input(
                     "instruction",
+                    **LINK,
                     multiline=True,
                     dynamic_prompts=False,  # the words as typed, as ICEdit Prompt takes them
                     tooltip="What the edit is meant to do; the judge reads it.",
@@ -78,11 +79,23 @@ class ICEditBestOf(io.ComfyNode):
             ],
             outputs=[
                 io.Latent.Output(
-                    display_name="latent", tooltip="The best candidate, finished; what a KSampler gives for its seed."
+                    display_name="latent",
+                    is_output_list=True,
+                    tooltip="The best candidate, finished; what a KSampler gives for its seed.",
                 ),
-                io.Image.Output(display_name="image", tooltip="The same, decoded and, with a layout, restored."),
-                io.String.Output(display_name="report", tooltip="Order, scores, reasons, calls and seconds."),
-                io.Image.Output(display_name="sheet", tooltip="All candidates in order, with scores and reasons."),
+                io.Image.Output(
+                    display_name="image",
+                    is_output_list=True,
+                    tooltip="The same, decoded and, with a layout, restored.",
+                ),
+                io.String.Output(
+                    display_name="report", is_output_list=True, tooltip="Order, scores, reasons, calls and seconds."
+                ),
+                io.Image.Output(
+                    display_name="sheet",
+                    is_output_list=True,
+                    tooltip="All candidates in order, with scores and reasons.",
+                ),
             ],
             enable_expand=True,
         )
@@ -148,6 +161,28 @@ class ICEditGoodEnough(io.ComfyNode):
         return all(one.scores[one.best] >= good_enough for one in ranking)
 
 
+class ICEditGather(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        kinds = (io.Latent, io.Image, io.String, io.Image)
+        named = list(zip(best_of.OUTPUTS, kinds, strict=True))
+        return io.Schema(
+            node_id="ICEditGather",
+            display_name="ICEdit Gather",
+            category="ICEdit/choose",
+            description="A part of ICEdit Best Of: the results of all pictures of a list.",
+            is_dev_only=True,
+            is_input_list=True,
+            inputs=[kind.Input(name, extra_dict={"forceInput": True}) for name, kind in named],
+            outputs=[kind.Output(display_name=name) for name, kind in named],
+        )
+
+    @classmethod
+    def execute(cls, **lists) -> io.NodeOutput:
+        # Each list in one value, since the host takes an expansion's outputs apart: see `best_of._finished`.
+        return io.NodeOutput(*(lists[name] for name in best_of.OUTPUTS))
+
+
 class ICEditMoreCandidates(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -175,4 +210,4 @@ class ICEditMoreCandidates(io.ComfyNode):
         return io.NodeOutput(joined, {"samples": torch.cat(new.previews)}, ui=say(cls, text))
 
 
-NODES = [ICEditBestOf, ICEditGoodEnough, ICEditMoreCandidates]
+NODES = [ICEditBestOf, ICEditGoodEnough, ICEditGather, ICEditMoreCandidates]

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..icedit_core.judges.address import HOSTS_VARIABLE
 from ..icedit_core.judges.keys import PREFIX
 from ..icedit_core.judges.server import ServerJudge
-from .host.schema import IceditJudge
+from .host.schema import IceditJudge, judge_inputs
 
 
 class ICEditJudgeServer(io.ComfyNode):
@@ -51,17 +51,20 @@ class ICEditJudgeServer(io.ComfyNode):
                     tooltip="After a ranking, have Ollama drop the model from its memory, so that the next sampling "
                     "has the room. Other servers have no such request; the report then says so.",
                 ),
+                *judge_inputs(),
             ],
             outputs=[IceditJudge.Output(display_name="judge", tooltip="For ICEdit Rank.")],
         )
 
     @classmethod
     def execute(
-        cls, url, model, key_variable="", timeout=120.0, retries=2, parallel=4, free_memory=False
+        cls, url, model, key_variable="", timeout=120.0, retries=2, parallel=4, free_memory=False, **sight
     ) -> io.NodeOutput:
         if not model.strip():
             raise ValueError("ICEdit judge: the model is empty, but its name on the server is needed. Fill it in.")
-        judge = ServerJudge(url.strip(), model.strip(), key_variable.strip(), timeout, retries, parallel, free_memory)
+        judge = ServerJudge(
+            url.strip(), model.strip(), key_variable.strip(), timeout, retries, parallel, free_memory, **sight
+        )
         return io.NodeOutput(judge)
 
 

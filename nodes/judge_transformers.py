@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from .host import judge_transformers as hosted
-from .host.schema import IceditJudge
+from .host.schema import IceditJudge, judge_inputs
 
 
 class ICEditJudgeTransformers(io.ComfyNode):
@@ -37,6 +37,7 @@ class ICEditJudgeTransformers(io.ComfyNode):
                     advanced=True,
                     tooltip="How numbers are kept. auto: bfloat16 where the device is good at it.",
                 ),
+                *judge_inputs(),
             ],
             outputs=[IceditJudge.Output(display_name="judge", tooltip="For ICEdit Rank.")],
         )
@@ -47,8 +48,8 @@ class ICEditJudgeTransformers(io.ComfyNode):
         return hosted.stamp(model, adapter) if model and adapter else ""
 
     @classmethod
-    def execute(cls, model, adapter=hosted.NO_ADAPTER, dtype="auto") -> io.NodeOutput:
-        return io.NodeOutput(hosted.judge(model, adapter, dtype))
+    def execute(cls, model, adapter=hosted.NO_ADAPTER, dtype="auto", **sight) -> io.NodeOutput:
+        return io.NodeOutput(hosted.judge(model, adapter, dtype, **sight))
 
 
 NODES = [ICEditJudgeTransformers]

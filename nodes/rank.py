@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..icedit_core import rank_images
+from ..icedit_core import jobs, rank_images
 from ..icedit_core.ranking import METHODS, SCORE
 from .host.report import say
 from .host.schema import IceditJudge, IceditRanking
@@ -21,18 +21,21 @@ class ICEditRank(io.ComfyNode):
             is_input_list=True,
             inputs=[
                 io.Image.Input(
-                    "source", tooltip="The picture before the edit; several sources are ranked each for itself."
+                    "source",
+                    tooltip="The picture before the edit; several sources, as a batch or a list, are ranked each "
+                    "for itself.",
                 ),
                 io.Image.Input(
                     "candidates",
-                    tooltip="The edits, as a batch or a list, any sizes. With B sources, edit i belongs to source "
-                    "i % B. Whole pictures, not diptychs: ICEdit Restore gives them.",
+                    tooltip="The edits, as a batch or a list, any sizes. With a batch of B sources, edit i belongs to "
+                    "source i % B; with a list of sources, element i of the list to element i. Whole pictures, not "
+                    "diptychs: ICEdit Restore gives them.",
                 ),
                 io.String.Input(
                     "instruction",
                     multiline=True,
                     dynamic_prompts=False,  # the words as typed, as ICEdit Prompt takes them
-                    tooltip="What the edits were meant to do.",
+                    tooltip="What the edits were meant to do: one for all, or a list with one for each source.",
                 ),
                 IceditJudge.Input("judge", tooltip="Who compares."),
                 io.Combo.Input(
@@ -51,23 +54,32 @@ class ICEditRank(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="best", tooltip="The best edit of each source."),
-                IceditRanking.Output(display_name="ranking", tooltip="For ICEdit Finish."),
-                io.Int.Output(display_name="index", tooltip="The best edit's number, from 0; the first source's."),
-                io.String.Output(display_name="report", tooltip="Order, scores, reasons, calls and seconds."),
-                io.Image.Output(display_name="sheet", tooltip="All edits in order, with scores and reasons."),
+                io.Image.Output(display_name="best", is_output_list=True, tooltip="The best edit of each source."),
+                IceditRanking.Output(display_name="ranking", is_output_list=True, tooltip="For ICEdit Finish."),
+                io.Int.Output(
+                    display_name="index",
+                    is_output_list=True,
+                    tooltip="The best edit's number, from 0; the first source's.",
+                ),
+                io.String.Output(
+                    display_name="report", is_output_list=True, tooltip="Order, scores, reasons, calls and seconds."
+                ),
+                io.Image.Output(
+                    display_name="sheet", is_output_list=True, tooltip="All edits in order, with scores and reasons."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     async def execute(cls, source, candidates, instruction, judge, method, both_orders) -> io.NodeOutput:
-        sources = [picture for batch in source for picture in batch]
-        edits = [picture for batch in candidates for picture in batch]
-        work = rank_images.rank(sources, edits, instruction[0], judge[0], method[0], both_orders[0])
+        one = {"judge": judge, "method": method, "both_orders": both_orders}
+        settings = {name: jobs.only(values, name, rank_images.WHO) for name, values in one.items()}
+        work = rank_images.rank_jobs(jobs.matched(source, candidates, instruction, rank_images.WHO), **settings)
         done = await cancellable(work)
-        index = done.rankings[0].best
-        return io.NodeOutput(done.best, done.rankings, index, done.report, done.sheet, ui=say(cls, done.report))
+        indices = [ranked.rankings[0].best for ranked in done]
+        best, rankings, reports, sheets = map(list, zip(*done, strict=True))
+        return io.NodeOutput(best, rankings, indices, reports, sheets, ui=say(cls, "\n\n".join(reports)))
 
 
 NODES = [ICEditRank]

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..icedit_core import rank_images
+from ..icedit_core import jobs, rank_images
 from .host.report import say
 from .host.schema import IceditJudge
 from .host.waiting import cancellable
@@ -20,17 +20,18 @@ class ICEditVIEScore(io.ComfyNode):
             search_aliases=["score", "metric", "evaluate", "vlm judge"],
             is_input_list=True,
             inputs=[
-                io.Image.Input("source", tooltip="The picture before the edit, or several."),
+                io.Image.Input("source", tooltip="The picture before the edit, or several, as a batch or a list."),
                 io.Image.Input(
                     "edit",
-                    tooltip="The edits, as a batch or a list, any sizes. With B sources, edit i belongs to source "
-                    "i % B. Whole pictures, not diptychs.",
+                    tooltip="The edits, as a batch or a list, any sizes. With a batch of B sources, edit i belongs to "
+                    "source i % B; with a list of sources, element i of the list to element i. Whole pictures, not "
+                    "diptychs.",
                 ),
                 io.String.Input(
                     "instruction",
                     multiline=True,
                     dynamic_prompts=False,  # the words as typed, as ICEdit Prompt takes them
-                    tooltip="What the edits were meant to do.",
+                    tooltip="What the edits were meant to do: one for all, or a list with one for each source.",
                 ),
                 IceditJudge.Input("judge", tooltip="Who scores. It must be able to write a few sentences."),
             ],
@@ -54,9 +55,9 @@ class ICEditVIEScore(io.ComfyNode):
 
     @classmethod
     async def execute(cls, source, edit, instruction, judge) -> io.NodeOutput:
-        sources = [picture for batch in source for picture in batch]
-        edits = [picture for batch in edit for picture in batch]
-        scores = await cancellable(rank_images.score_all(sources, edits, instruction[0], judge[0]))
+        matched = jobs.matched(source, edit, instruction, rank_images.WHO_SCORES)
+        only = jobs.only(judge, "judge", rank_images.WHO_SCORES)
+        scores = await cancellable(rank_images.score_jobs(matched, only))
         lines = [f"edit {index}: overall {one.overall:.2f}; {one.reason}" for index, one in enumerate(scores)]
         text = "\n".join([*lines, *(f"note: {note}" for one in scores for note in one.notes)])
         columns = [one.sc for one in scores], [one.pq for one in scores], [one.overall for one in scores]

@@ -16,7 +16,7 @@ async def understood(
     judge: Judge,
     pictures: Sequence[Tensor],
     question: str,
-    reminder: str,
+    reminder: str | Callable[[], str],
     most_tokens: int,
     read: Callable[[Answer], T | None],
 ) -> tuple[T | None, Answer]:
@@ -26,7 +26,7 @@ async def understood(
     so does every later question to a judge that remembers (`RememberingJudge.thinks`).
 
     Args:
-        reminder: added to the second question, so that it is not the first one again.
+        reminder: added to the second question, so that it is not the first one again; made then, if it is a function.
         most_tokens: of the answer alone.
     Raises:
         JudgeUnavailable: from the judge.
@@ -37,7 +37,8 @@ async def understood(
     if value is not None:
         return value, answer
     thinks = thinks or answer.cut
-    answer = await judge.ask(pictures, question + reminder, most_tokens + (_room(judge) if thinks else 0))
+    again = question + (reminder if isinstance(reminder, str) else reminder())
+    answer = await judge.ask(pictures, again, most_tokens + (_room(judge) if thinks else 0))
     value = read(answer)
     if value is not None and thinks and hasattr(judge, "thinks"):
         judge.thinks = True

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..foreign import line
 from . import model_folder, peft_folder
 from .chat_template import rendered
-from .judge import Answer
+from .judge import THOUGHT_TOKENS, Answer
 from .model_folder import ODD, is_model_folder
 from .peft_folder import is_adapter_folder
+from .pictures import SIDE, shown
+from .thoughts import is_mark
 
 __all__ = ["TransformersJudge", "is_adapter_folder", "is_model_folder", "likely", "load"]
 TOP_TOKENS = 20
@@ -34,10 +35,21 @@ class TransformersJudge:
         name: see `Judge`.
         ready: gives model and processor, the model on the device where it is to run; called before each question.
         stop: called before each question and each further token; raises when the person has pressed cancel.
+        picture_side: px of the longer side at which pictures are shown at most.
+        thought_tokens: see `Thinking`; 0 asks the chat template not to open a thought.
     """
 
-    def __init__(self, name: str, ready: Callable[[], tuple[Any, Any]], stop: Callable[[], None]):
+    def __init__(
+        self,
+        name: str,
+        ready: Callable[[], tuple[Any, Any]],
+        stop: Callable[[], None],
+        picture_side: int = SIDE,
+        thought_tokens: int = THOUGHT_TOKENS,
+    ):
         self.name = name
+        self.picture_side = picture_side
+        self.thought_tokens = thought_tokens
         self._ready = ready
         self._stop = stop
         self._prompts: dict[tuple[int, str], str] = {}  # by pictures and question: a ranking repeats them
@@ -70,6 +82,7 @@ class TransformersJudge:
                 **{name: str(token) for name, token in processor.tokenizer.special_tokens_map.items()},
                 "messages": [{"role": "user", "content": content}],
                 "add_generation_prompt": True,
+                **({} if self.thought_tokens else {"enable_thinking": False}),
             }
             template = own.get("default") if isinstance(own, dict) else own
             self._prompts[pictures, question] = rendered(template, variables, self._stop)
@@ -79,7 +92,10 @@ class TransformersJudge:
     def _generated(
         self, model: Any, processor: Any, pictures: Sequence[Tensor], words: str, most_tokens: int
     ) -> Answer:
-        content = [*({"type": "image", "image": _image(one)} for one in pictures), {"type": "text", "text": ""}]
+        content = [
+            *({"type": "image", "image": shown(one, self.picture_side)} for one in pictures),
+            {"type": "text", "text": ""},
+        ]
         inputs = processor.apply_chat_template(
             [{"role": "user", "content": content}],
             chat_template=f"{{{{ {json.dumps(words, ensure_ascii=False)} }}}}",  # one that says these words
@@ -95,8 +111,9 @@ class TransformersJudge:
         )
         told = made.sequences[0, inputs["input_ids"].shape[1] :]
         return Answer(
-            processor.decode(told, skip_special_tokens=True),
+            _text(processor, told),
             likely(made.logits[0][0], lambda token: processor.decode([token])),
+            cut=len(told) >= most_tokens,
         )
 
     def _never_but_stop(self, tokens: Tensor, scores: Any, **_: Any) -> Tensor:
@@ -156,5 +173,10 @@ def _greedy(model: Any, most_tokens: int) -> Any:
     )
 
 
-def _image(picture: Tensor) -> Image.Image:
-    return Image.fromarray((picture[..., :3].float().clamp(0, 1) * 255).round().byte().cpu().numpy())
+def _text(processor: Any, told: Tensor) -> str:
+    """The words of tokens without the special ones, but for those that tell thoughts from answers."""
+    special = [token for token in processor.tokenizer.all_special_tokens if not is_mark(token)]
+    text = str(processor.decode(told, skip_special_tokens=False))
+    for token in special:
+        text = text.replace(token, "")
+    return text

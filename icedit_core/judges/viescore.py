@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from .. import foreign
 from ..ranking import together
 from . import words
 from .asking import understood
+from .json_text import objects
 from .judge import Judge
 from .viescore_questions import PQ_QUESTION, SC_QUESTION
 
@@ -77,7 +77,7 @@ def read(text: str) -> tuple[tuple[float, ...], str] | None:
     number instead of two counts for both, as in the published code, which draws a random number where this gives up.
     """
     text = text[: 2 * foreign.TEXT_LENGTH]
-    for data in reversed(list(_objects(text))):
+    for data in reversed(list(objects(text))):
         scores = _scores(data.get("score"))
         if scores:
             reason = data.get("reasoning", "")
@@ -88,18 +88,6 @@ def read(text: str) -> tuple[tuple[float, ...], str] | None:
         return None
     reason = re.search(r'reasoning"?\s*:\s*"([^"]*)', text)
     return scores, reason[1].strip() if reason else ""
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """All JSON objects in the text that are not inside another."""
-    decoder, start = json.JSONDecoder(strict=False), text.find("{")
-    while start >= 0:
-        try:
-            data, end = decoder.raw_decode(text, start)
-            yield data
-        except (ValueError, RecursionError):
-            end = start + 1
-        start = text.find("{", end)
 
 
 def _scores(values: Any) -> tuple[float, ...] | None:

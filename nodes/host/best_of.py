@@ -12,6 +12,8 @@ from . import sampling
 Link = list  # [node id, output], as the host writes links
 RANKED = ("candidates", "ranking", "report", "sheet")
 """What a round ends with; the inputs and outputs of ICEditGoodEnough."""
+OUTPUTS = ("latent", "image", "report", "sheet")
+"""What the box gives; the inputs and outputs of ICEditGather."""
 
 
 class Parts(NamedTuple):
@@ -21,7 +23,7 @@ class Parts(NamedTuple):
     source: Link
     layout: Link | None
     judge: Link
-    instruction: str
+    instruction: str | Link
     method: str
     both_orders: bool
 
@@ -108,7 +110,11 @@ def _finished(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts) -> Exp
     inputs = _defaults("ICEditFinish") | {name: chosen[name] for name in ("candidates", "ranking")}
     latent = graph.node("ICEditFinish", "finish", **inputs).out(0)
     image = _pictures(graph, "edit", latent, parts)
-    return Expansion(graph.finalize(), (latent, image, chosen["report"], chosen["sheet"]))
+    # The host hands on each value that a link of an expansion gives as an output of its own: a list of two pictures
+    # would move all outputs after it. Gathered, each link gives one value, a list.
+    results = dict(zip(OUTPUTS, (latent, image, chosen["report"], chosen["sheet"]), strict=True))
+    gathered = graph.node("ICEditGather", "gathered", **results)
+    return Expansion(graph.finalize(), tuple(gathered.out(index) for index in range(len(OUTPUTS))))
 
 
 def _pictures(graph: GraphBuilder, name: str, latent: Link, parts: Parts) -> Link:

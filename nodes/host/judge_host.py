@@ -13,6 +13,7 @@ from comfy.text_encoders.qwen35 import Qwen35
 from torch import Tensor, nn
 
 from ...icedit_core.judges import Answer
+from ...icedit_core.judges.pictures import SIDE
 from ...icedit_core.judges.transformers_judge import likely
 
 _WHO = "ICEdit Judge (host)"
@@ -42,14 +43,15 @@ class HostJudge:
         """See `Judge.ask`; greedy, with first-token probabilities."""
         await asyncio.sleep(0)  # a ranking that was cancelled ends here
         stop_if_interrupted()
-        tokens = self._tokens([picture[None, ..., :3].float().clamp(0, 1) for picture in pictures], question)
+        tokens = self._tokens([_seen(picture) for picture in pictures], question)
         try:
             with _first_logits(self._model) as first:
                 told = self._clip.generate(tokens, do_sample=False, max_length=most_tokens)
         except comfy.model_management.InterruptProcessingException:
             comfy.model_management.interrupt_current_processing(True)  # questions already on their way stop as well
             raise
-        return Answer(self._text(told, True), likely(first[0], lambda token: self._text([token], False)))
+        cut = len(told) >= most_tokens
+        return Answer(self._text(told, True), likely(first[0], lambda token: self._text([token], False)), cut=cut)
 
     def _text(self, tokens: list[int], skip_special_tokens: bool) -> str:
         try:
@@ -69,6 +71,8 @@ class HostJudge:
             tokens = self._clip.tokenize(
                 text + _NO_THOUGHTS * isinstance(self._model, Qwen35), images=pictures, skip_template=True
             )
+        elif not pictures:
+            tokens = self._clip.tokenize(question, skip_template=False, min_length=1, thinking=False)
         else:
             side = getattr(self._model, "image_size", None)
             height, width = (side, side) if side else pictures[0].shape[1:3]
@@ -138,6 +142,14 @@ def _first_logits(model: nn.Module) -> Iterator[list[Tensor]]:
         yield kept
     finally:
         del model.sample_token  # the class's own is in force again
+
+
+def _seen(picture: Tensor) -> Tensor:
+    """(1, H, W, 3) in [0, 1], of at most `SIDE` px on the longer side, as other judges see it."""
+    whole = picture[None, ..., :3].float().clamp(0, 1)
+    scale = SIDE / max(whole.shape[1:3])
+    height, width = (max(1, round(length * scale)) for length in whole.shape[1:3])
+    return whole if scale >= 1 else _resized(whole, height, width)
 
 
 def _resized(picture: Tensor, height: int, width: int) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+from ...icedit_core.judges.judge import THOUGHT_TOKENS
+from ...icedit_core.judges.pictures import SIDE
 from ...icedit_core.judges.transformers_judge import TransformersJudge, is_adapter_folder, is_model_folder, load
 from .judge_host import stop_if_interrupted
 
@@ -38,7 +40,9 @@ def stamp(model: str, adapter: str) -> str:
     return sha256(repr(facts).encode()).hexdigest()[:8]
 
 
-def judge(model: str, adapter: str, dtype: str) -> TransformersJudge:
+def judge(
+    model: str, adapter: str, dtype: str, picture_side: int = SIDE, thought_tokens: int = THOUGHT_TOKENS
+) -> TransformersJudge:
     """A judge that loads its model when it is first asked.
 
     Raises:
@@ -46,8 +50,12 @@ def judge(model: str, adapter: str, dtype: str) -> TransformersJudge:
     """
     folder = _model(model)
     extra = _adapter(adapter) if adapter != NO_ADAPTER else None
-    settings = ", ".join([adapter] * (extra is not None) + [dtype, stamp(model, adapter)])
-    return TransformersJudge(f"{model} ({settings})", _Hosted(folder, extra, DTYPES[dtype]), stop_if_interrupted)
+    settings = [adapter] * (extra is not None) + [dtype, stamp(model, adapter)]
+    settings += [f"pictures of {picture_side} px"] * (picture_side != SIDE)
+    settings += ["not thinking"] * (not thought_tokens)
+    ready = _Hosted(folder, extra, DTYPES[dtype])
+    name = f"{model} ({', '.join(settings)})"
+    return TransformersJudge(name, ready, stop_if_interrupted, picture_side, thought_tokens)
 
 
 class _Hosted:

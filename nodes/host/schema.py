@@ -3,6 +3,8 @@
 from comfy_api.latest import io
 
 from ...icedit_core.candidates import MOST, SEAMLESS
+from ...icedit_core.judges.judge import THOUGHT_TOKENS
+from ...icedit_core.judges.pictures import SIDE
 from . import sampling
 
 IceditLayout = io.Custom("ICEDIT_LAYOUT")
@@ -78,3 +80,29 @@ def denoise_input() -> io.Float.Input:
         optional=True,
         tooltip="As for a KSampler: below 1 the latent's own picture stays in part. steps stays the number of steps.",
     )
+
+
+def judge_inputs() -> list:
+    """What a judge with a model of its own is shown, and how long it may think."""
+    return [
+        io.Int.Input(
+            "picture_side",
+            default=SIDE,
+            min=64,
+            max=8192,
+            optional=True,
+            advanced=True,
+            tooltip="Longer side, in px, of the pictures that the judge sees; larger ones are made smaller, for the "
+            "judge alone. More takes longer, and most models look no closer.",
+        ),
+        io.Int.Input(
+            "thought_tokens",
+            default=THOUGHT_TOKENS,
+            min=0,
+            max=65536,
+            optional=True,
+            advanced=True,
+            tooltip="Room for the thoughts of a model that thinks before it answers, given once an answer was cut off. "
+            "0: the model is asked not to think, which is faster.",
+        ),
+    ]
