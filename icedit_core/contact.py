@@ -7,6 +7,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .pixels import eight_bit
+
 TILE = 256  # px, the longer side of a picture on the sheet
 LINE = 16  # px
 LINES = 4
@@ -39,8 +41,7 @@ def sheet(pictures: list[Tensor], captions: list[str], columns: int = COLUMNS) -
 
 
 def _tile(picture: Tensor) -> Image.Image:
-    pixels = (picture[..., :3].float().clamp(0, 1) * 255).round().byte().cpu().numpy()
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(eight_bit(picture).numpy())
     scale = TILE / max(image.size)
     way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), way)

@@ -131,3 +131,17 @@ def _shift(mask: Tensor, step: int, axis: int) -> Tensor:
         start, target = max(-step, 0), max(step, 0)
         out.narrow(axis, target, length).copy_(mask.narrow(axis, start, length))
     return out
+
+
+_BAND = 2**18  # pixels turned into 8 bit at a time, so that a photograph takes no float copy of itself
+
+
+def eight_bit(picture: Tensor) -> Tensor:
+    """(H, W, 3) uint8, on the CPU, of a picture (H, W, 3 or more) in [0, 1]; values outside are clamped."""
+    height, width = picture.shape[:2]
+    pixels = torch.empty((height, width, 3), dtype=torch.uint8)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = picture[top : top + rows, :, :3].float().clamp(0, 1) * 255
+        pixels[top : top + rows] = band.round_()
+    return pixels

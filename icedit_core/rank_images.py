@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import OrderedDict
@@ -80,7 +81,8 @@ async def rank_jobs(jobs: Sequence[Job], judge: Judge, method: str, both_orders:
     for _, groups, rankings, asked, seconds in done:
         cost = f"{asked} questions to {judge.name}, {seconds:.1f} s of judging" + f"\n{freed}" * bool(freed)
         best = [group.edits[ranking.best] for group, ranking in zip(groups, rankings, strict=True)]
-        results.append(Ranked(_stacked(best), tuple(rankings), _report(rankings, cost), _picture(groups, rankings)))
+        picture = await asyncio.to_thread(_picture, groups, rankings)
+        results.append(Ranked(_stacked(best), tuple(rankings), _report(rankings, cost), picture))
     return results
 
 
@@ -154,7 +156,7 @@ def _stacked(pictures: list[Tensor]) -> Tensor:
             f"{WHO}: the best edits have the shapes {sorted(shapes)}, but one batch needs one shape. "
             "Rank one source at a time."
         )
-    return torch.stack(pictures)
+    return torch.stack(pictures) if len(pictures) > 1 else pictures[0][None]
 
 
 def _report(rankings: list[Ranking], cost: str) -> str:

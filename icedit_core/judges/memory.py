@@ -6,13 +6,17 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from .judge import Answer, Judge, Thinking
+from .pictures import made_small
 
 MOST_ANSWERS = 4096
+_ONE_THREAD = ThreadPoolExecutor(1, "icedit-judge")
+"""For photographs: each thread keeps 100 MB of what it has had, so there is one."""
 
 
 class RememberingJudge:
@@ -28,7 +32,8 @@ class RememberingJudge:
         self.answers = answers
         self.asked = 0
         self.thinks = False  # set once the judge was seen to need room for its thoughts
-        self._digests: dict[int, tuple[Tensor, str]] = {}
+        self._ready: dict[int, tuple[Tensor, Tensor, str]] = {}
+        self._preparing = asyncio.Lock()
         self._new: list[tuple[str, ...]] = []
 
     @property
@@ -42,13 +47,13 @@ class RememberingJudge:
 
     async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
         """See `Judge.ask`."""
-        digests = [await self._digest(picture) for picture in pictures]
-        key = (self.name, question, str(most_tokens), *digests)
+        ready = [await self._prepared(picture) for picture in pictures]
+        key = (self.name, question, str(most_tokens), *(digest for _, digest in ready))
         if key in self.answers:
             self.answers.move_to_end(key)
             return self.answers[key]
         self.asked += 1
-        answer = await self.judge.ask(pictures, question, most_tokens)
+        answer = await self.judge.ask([small for small, _ in ready], question, most_tokens)
         self.answers[key] = answer
         self._new.append(key)
         while len(self.answers) > MOST_ANSWERS:
@@ -61,14 +66,23 @@ class RememberingJudge:
             self.answers.pop(key, None)
         self._new.clear()
 
-    async def _digest(self, picture: Tensor) -> str:
-        """Computed once a picture, off the event loop: a photograph takes a good part of a second."""
-        if id(picture) not in self._digests:
-            self._digests[id(picture)] = (
-                picture,
-                await asyncio.to_thread(_digest, picture),
-            )  # kept: its id stays its own
-        return self._digests[id(picture)][1]
+    async def _prepared(self, picture: Tensor) -> tuple[Tensor, str]:
+        """The picture at the size that the judge looks at, and its digest.
+
+        Made once a picture and one at a time, off the event loop: of a photograph it takes seconds and 100 MB.
+        """
+        async with self._preparing:
+            if id(picture) not in self._ready:
+                side = getattr(self.judge, "picture_side", None)
+                work = asyncio.get_running_loop().run_in_executor(_ONE_THREAD, _made_ready, picture, side)
+                self._ready[id(picture)] = picture, *await work  # the picture is kept, so that its id stays its own
+            _, small, digest = self._ready[id(picture)]
+        return small, digest
+
+
+def _made_ready(picture: Tensor, side: int | None) -> tuple[Tensor, str]:
+    small = picture if side is None else made_small(picture, side)
+    return small, _digest(small)
 
 
 def _digest(picture: Tensor) -> str:

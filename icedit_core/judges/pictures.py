@@ -7,11 +7,13 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
+from ..pixels import eight_bit
+
 SIDE = 1024  # px: a model of 7B looks at about a million pixels; a photograph of 12 costs seconds and says no more
-_BAND = 2**20  # pixels turned into 8 bit at a time, so that a photograph takes no float copy of itself
 
 
 def shown(picture: Tensor, side: int = SIDE) -> Image.Image:
@@ -21,16 +23,18 @@ def shown(picture: Tensor, side: int = SIDE) -> Image.Image:
         picture: (H, W, 3 or 4) in [0, 1]; alpha is left out.
     """
     height, width = picture.shape[:2]
-    pixels = np.empty((height, width, 3), np.uint8)
-    rows = max(1, _BAND // width)
-    for top in range(0, height, rows):
-        band = picture[top : top + rows, :, :3].float().clamp(0, 1) * 255
-        pixels[top : top + rows] = band.round().byte().cpu().numpy()
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(eight_bit(picture).numpy())
     scale = side / max(height, width)
     if scale >= 1:
         return image
     return image.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.LANCZOS)
+
+
+def made_small(picture: Tensor, side: int) -> Tensor:
+    """`shown` as a tensor, (H, W, 3) in [0, 1]; the picture itself if it is small enough."""
+    if max(picture.shape[:2]) <= side:
+        return picture
+    return torch.from_numpy(np.array(shown(picture, side))).float() / 255
 
 
 def part(picture: Tensor, side: int = SIDE) -> dict[str, Any]:
