@@ -133,7 +133,7 @@ def _shift(mask: Tensor, step: int, axis: int) -> Tensor:
     return out
 
 
-_BAND = 2**18  # pixels turned into 8 bit at a time, so that a photograph takes no float copy of itself
+_BAND = 2**16  # pixels turned into 8 bit at a time, so that a photograph takes no float copy of itself
 
 
 def eight_bit(picture: Tensor) -> Tensor:

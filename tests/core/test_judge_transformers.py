@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from icedit_core.judges import Answer, transformers_judge
+from icedit_core.judges.pictures import made_small
 from icedit_core.judges.transformers_judge import TransformersJudge, is_adapter_folder, is_model_folder, likely, load
 
 from . import tiny_vlm
@@ -97,6 +99,46 @@ async def test_the_folders_own_settings_for_generating_do_not_count(folder, tmp_
     file.write_text(json.dumps(settings), encoding="utf-8")
     answers = [await ask(judge_of(each)[0], most_tokens=12) for each in (folder, wild)]
     assert answers[0] == answers[1] and len(answers[0].text.encode()) <= 3 * 12
+
+
+async def test_larger_pictures_are_seen_at_the_size_that_is_set(folder):
+    large = [torch.rand(128, 192, 3) for _ in PICTURES]
+    judge, (model, processor) = judge_of(folder)
+    judge.picture_side = 96
+    small = [made_small(picture, 96) for picture in large]
+    assert [one.shape for one in small] == [(64, 96, 3)] * 3
+    assert await ask(judge, large) == await ask(judge, small)
+
+
+async def test_words_alone_are_a_question_too(folder):
+    judge, _ = judge_of(folder)
+    answer = await judge.ask([], QUESTION, 4)
+    assert answer.probabilities and answer != await ask(judge)
+
+
+async def test_a_template_can_be_asked_not_to_think(folder):
+    judge, (_, processor) = judge_of(folder)
+    own = processor.chat_template
+    processor.chat_template = own + "{% if enable_thinking is defined and not enable_thinking %}NO THOUGHTS{% endif %}"
+    assert "NO THOUGHTS" not in judge._prompt(processor, 0, "a")
+    judge.thought_tokens = 0
+    assert judge._prompt(processor, 0, "b").endswith("NO THOUGHTS")
+
+
+async def test_marks_of_thoughts_stay_where_special_tokens_go(folder):
+    judge, (_, processor) = judge_of(folder)
+    marks = ["<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|return|>"]
+    processor.tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    text = "<|channel|>analysis<|message|>1<|end|><|start|>assistant<|channel|>final<|message|>2<|return|>"
+    told = torch.tensor(processor.tokenizer(text)["input_ids"])
+    assert Answer(transformers_judge._text(processor, told)).text == "2"
+    cut = torch.tensor(processor.tokenizer(text.split("<|end|>")[0])["input_ids"])
+    assert Answer(transformers_judge._text(processor, cut)) == Answer("", cut=True)
+
+
+async def test_an_answer_that_used_up_its_tokens_is_cut(folder):
+    judge, _ = judge_of(folder)
+    assert (await ask(judge, most_tokens=1)).cut
 
 
 @pytest.mark.parametrize("at", [1, 3])

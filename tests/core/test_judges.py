@@ -143,6 +143,30 @@ def test_verdicts_are_remembered_by_picture_words_and_judge():
     assert len(judge.seen) == 4
 
 
+def test_a_photograph_is_made_small_once_for_the_size_that_the_judge_looks_at():
+    judge, answers = Scripted(), OrderedDict()
+    judge.picture_side = 50
+    photograph = torch.rand(100, 200, 3)
+
+    async def twice(remembering):
+        for words in "ab":
+            await remembering.ask([photograph, GOOD, BAD], words, 8)
+
+    remembering = RememberingJudge(judge, answers)
+    asyncio.run(twice(remembering))
+    (first, second) = (pictures for pictures, _ in judge.seen)
+    assert first[0].shape == (25, 50, 3) and first[0] is second[0] and first[1] is GOOD
+    judge.picture_side = 60
+    asyncio.run(twice(RememberingJudge(judge, answers)))
+    assert len(judge.seen) == 4, "another size is another picture"
+    remembering.forget()
+    asyncio.run(twice(RememberingJudge(judge, answers)))
+    assert len(judge.seen) == 4, "what others were told stays"
+    judge.picture_side = 50
+    asyncio.run(twice(RememberingJudge(judge, answers)))
+    assert len(judge.seen) == 6
+
+
 def test_ranking_of_pictures_reports_orders_and_draws():
     sources = [SOURCE, SOURCE]
     edits = [BAD, GOOD, torch.full((4, 4, 3), 0.5), BAD, GOOD, BAD]  # edit i of source i % 2
