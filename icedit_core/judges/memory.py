@@ -88,5 +88,5 @@ def _made_ready(picture: Tensor, side: int | None) -> tuple[Tensor, str]:
 def _digest(picture: Tensor) -> str:
     data = picture.detach().cpu().contiguous()
     found = hashlib.sha256(str((data.shape, data.dtype)).encode())
-    found.update(memoryview(data.view(torch.uint8).numpy()))
+    found.update(data.view(torch.uint8).numpy().data)
     return found.hexdigest()
