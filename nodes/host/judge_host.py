@@ -13,7 +13,7 @@ from comfy.text_encoders.qwen35 import Qwen35
 from torch import Tensor, nn
 
 from ...icedit_core.judges import Answer
-from ...icedit_core.judges.pictures import SIDE
+from ...icedit_core.judges.pictures import SIDE, made_small
 from ...icedit_core.judges.transformers_judge import likely
 
 _WHO = "ICEdit Judge (host)"
@@ -34,6 +34,8 @@ class HostJudge:
         ValueError: it is none.
     """
 
+    picture_side = SIDE
+
     def __init__(self, clip):
         self._clip = clip
         self._model = language_model(clip.cond_stage_model)
@@ -43,7 +45,8 @@ class HostJudge:
         """See `Judge.ask`; greedy, with first-token probabilities."""
         await asyncio.sleep(0)  # a ranking that was cancelled ends here
         stop_if_interrupted()
-        tokens = self._tokens([_seen(picture) for picture in pictures], question)
+        small = [made_small(picture, self.picture_side) for picture in pictures]
+        tokens = self._tokens([picture[None, ..., :3].float().clamp(0, 1) for picture in small], question)
         try:
             with _first_logits(self._model) as first:
                 told = self._clip.generate(tokens, do_sample=False, max_length=most_tokens)
@@ -142,14 +145,6 @@ def _first_logits(model: nn.Module) -> Iterator[list[Tensor]]:
         yield kept
     finally:
         del model.sample_token  # the class's own is in force again
-
-
-def _seen(picture: Tensor) -> Tensor:
-    """(1, H, W, 3) in [0, 1], of at most `SIDE` px on the longer side, as other judges see it."""
-    whole = picture[None, ..., :3].float().clamp(0, 1)
-    scale = SIDE / max(whole.shape[1:3])
-    height, width = (max(1, round(length * scale)) for length in whole.shape[1:3])
-    return whole if scale >= 1 else _resized(whole, height, width)
 
 
 def _resized(picture: Tensor, height: int, width: int) -> Tensor:
