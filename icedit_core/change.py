@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .pixels import box_mean, maximum
+from .pixels import box_mean, connected, maximum
+from .things import cut_to_thing
 
 # Measured on synthetic scenes (thin, faint and whole-image edits among them) with five kinds of decoding error.
 NOISE = 0.7  # smallest change that counts, in RMS errors of decoding
@@ -62,10 +63,11 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0,
     limit = threshold * _limit(left, source, strength) * torch.where(border, BORDER_LIMIT, 1.0)
     start = torch.minimum(_out_of_range(*smooth, source, SEED_RANGE), strength)
     change = _news(*smooth, source, start, strength, limit, border)
-    differs = _connected(strength > limit * torch.where(border, BORDER_SEED, SEED), strength > limit)
+    differs = connected(strength > limit * torch.where(border, BORDER_SEED, SEED), strength > limit)
     near = (strength > CLOSE_LIMIT * limit) & (maximum(change, CLOSE) > 0)
     large = (change.mean(dim=(1, 2), keepdim=True) > LARGE) | (differs.mean(dim=(1, 2), keepdim=True) > REPAINTED)
-    mask = torch.where(large, differs, _strong(_connected(change > 0, near), start))
+    mask = cut_to_thing(_strong(connected(change > 0, near), start), source, start)
+    mask = torch.where(large, differs, mask)
     whole = mask.mean(dim=(1, 2), keepdim=True) > WHOLE
     return torch.where(whole, torch.ones_like(mask), mask)
 
@@ -78,7 +80,7 @@ def _news(
     halo = torch.stack([share * maximum(start, distance) for distance, share in HALO]).amax(0)
     seeds = start > limit * torch.where(border, BORDER_SEED * SEED_NEW / SEED, SEED_NEW)
     seeds |= (carry > THIN_SEED * limit) & ~border
-    return _connected(seeds, seeds | ((carry > limit) & (strength > halo)))
+    return connected(seeds, seeds | ((carry > limit) & (strength > halo)))
 
 
 def _strong(mask: Tensor, start: Tensor) -> Tensor:
@@ -88,7 +90,8 @@ def _strong(mask: Tensor, start: Tensor) -> Tensor:
     around = box_mean(start, radius)
     peaks = start > PEAK * start.amax(dim=(1, 2), keepdim=True)
     spread = around > share * around.amax(dim=(1, 2), keepdim=True)
-    return _connected(peaks | spread, mask > 0)
+    spread &= start > PEAK * maximum(start, radius)  # not beside a stronger region, whose news the mean holds
+    return connected(peaks | spread, mask > 0)
 
 
 def _out_of_range(left: Tensor, right: Tensor, source: Tensor, radius: int) -> Tensor:
@@ -163,14 +166,3 @@ def _border(strength: Tensor) -> Tensor:
     """The columns (w,) where the two panels are decoded differently: one ends there, the other meets its neighbour."""
     column = torch.arange(strength.shape[2], device=strength.device)
     return torch.minimum(column, column.flip(0)) < min(BORDER, len(column) // 8)
-
-
-def _connected(seeds: Tensor, mask: Tensor) -> Tensor:
-    """The parts of `mask` that touch a seed, through any chain of neighbours."""
-    reached, mask = (seeds & mask).float(), mask.float()
-    while True:
-        before = reached
-        for _ in range(8):  # look for the end now and then only: each look waits for the device
-            reached = torch.minimum(maximum(reached, 1), mask)
-        if torch.equal(before, reached):
-            return reached

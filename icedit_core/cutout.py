@@ -24,11 +24,11 @@ SIDE = 4  # px in which the colours on both sides of the border are averaged
 NEAR = 12  # px in which the border is asked whether it follows the source's edges
 FLAT_RANGE, EDGE_RANGE = 1.5, 1  # px around a pixel in which the source is flat, or has an edge
 FLAT, EDGE = 0.1, 0.15  # range of a channel below which it is flat, and above which there is an edge
-LEAST = 0.1  # share of the edit that a pixel of a flat place must show
+LEAST = 0.02  # share of the edit that a pixel of a flat place must show
 FOLLOWS = 0.8  # share of the border nearby that lies on edges
 BEYOND = 0.03  # share of the inner colour below which a pixel lies beyond the source's edge
 INVISIBLE = 0.02  # weights below it are 0
-MOST = 0.6  # share of the picture from which an edit has no border to speak of
+MOST = 0.9  # share of the picture from which an edit has no border to speak of
 
 
 def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:

@@ -102,6 +102,17 @@ def box_mean(values: Tensor, radius: int) -> Tensor:
     return F.avg_pool2d(rows, (size, 1), stride=1, padding=(radius, 0))[:, 0]
 
 
+def connected(seeds: Tensor, mask: Tensor) -> Tensor:
+    """The parts of `mask` that touch a seed, through any chain of neighbours."""
+    reached, mask = (seeds & mask).float(), mask.float()
+    while True:
+        before = reached
+        for _ in range(8):  # look for the end now and then only: each look waits for the device
+            reached = torch.minimum(maximum(reached, 1), mask)
+        if torch.equal(before, reached):
+            return reached
+
+
 def feather(mask: Tensor, radius: int) -> Tensor:
     """Let a mask fall off linearly outside itself; inside it stays as it is.
 

@@ -123,3 +123,32 @@ def test_regions_with_hardly_any_news_are_dropped_and_a_second_edit_stays(edits)
     assert not found[:, 66:78, 16:26].any()
     alone = torch.where((edit - source).abs().amax(-1, keepdim=True) > 0.15, source, edit)
     assert changed(source, alone, source)[:, 70:74, 20:22].all()  # the same trace is an edit where nothing else is
+
+
+def striped():
+    """Stripes of 16 px, and a disc of another colour across them."""
+    at = torch.arange(96) + 0.5
+    stripes = torch.where((at // 16 % 2 == 0)[:, None, None], torch.tensor([0.9, 0.9, 0.9]), torch.tensor([0.75] * 3))
+    disc = (at[None] - 48) ** 2 + (at[:, None] - 48) ** 2 <= 20**2
+    return stripes.expand(96, 96, 3), disc
+
+
+@pytest.mark.parametrize("kind", ["recoloured", "removed"])
+def test_an_edge_of_the_ground_that_was_painted_again_does_not_hang_on_a_changed_thing(kind):
+    ground, disc = striped()
+    source = torch.where(disc[..., None], torch.tensor([0.1, 0.6, 0.2]), ground)
+    again = ground.roll(2, dims=0)  # the stripes lie 2 px lower
+    target = torch.where(disc[..., None], torch.tensor([0.9, 0.1, 0.1]), again) if kind == "recoloured" else again
+    found = changed(source[None], target[None], source[None])[0]
+    assert found[disc].all()
+    assert found[~disc].mean() < 0.02
+
+
+def test_a_new_shape_over_a_thing_is_found_outside_the_thing_too():
+    ground, disc = striped()
+    source = torch.where(disc[..., None], torch.tensor([0.1, 0.6, 0.2]), ground)
+    square = torch.zeros(96, 96, dtype=torch.bool)
+    square[30:66, 30:66] = True
+    target = torch.where(square[..., None], torch.tensor([0.9, 0.1, 0.1]), ground)
+    found = changed(source[None], target[None], source[None])[0]
+    assert found[square | disc].float().mean() > 0.98

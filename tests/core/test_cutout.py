@@ -77,7 +77,7 @@ def test_nothing_and_nearly_everything_stay_as_they_are():
     source, right = torch.rand(1, 64, 64, 3), torch.rand(1, 64, 64, 3)
     assert not fit(torch.zeros(1, 64, 64), source, right, 2.5).any()
     most = torch.ones(1, 64, 64)
-    most[:, :10] = 0
+    most[:, :5] = 0
     assert torch.equal(fit(most, source, right, 2.5), most)
 
 
@@ -85,3 +85,25 @@ def test_nothing_and_nearly_everything_stay_as_they_are():
 def test_any_size(size):
     source, weight = torch.full((1, *size, 3), 0.3), torch.ones(1, *size)
     assert fit(weight, source, source + 0.5, 4.0).shape == (1, *size)
+
+
+def test_a_new_background_leaves_a_thing_its_own_edge():
+    shape = disc(96, 96, 40)
+    source, target = painted(shape, RED, GROUND), painted(shape, RED, torch.full_like(GROUND, 0.9))
+    weight = found(1 - disc(96, 96, 40 - SCALE / 2), wider=0)  # the model painted half a px of the panel into it
+    right = panel(painted(disc(96, 96, 40 - SCALE / 2), RED, torch.full_like(GROUND, 0.9)))
+    fitted = fit(weight, source, right, SCALE)
+    assert weight.mean() > 0.6
+    assert (fitted[shape == 0] > 0).float().mean() > 0.99
+    assert wrong(fitted, source, target, right) < wrong(weight, source, target, right) / 2
+
+
+def test_a_faint_rest_of_the_edit_on_flat_ground_is_taken():
+    shape = disc(96, 96, 40)
+    right = torch.where(
+        disc(96, 96, 44)[..., None] > shape[..., None],
+        GROUND + 0.05 * (torch.tensor(BLUE) - GROUND),
+        painted(shape, BLUE, GROUND),
+    )
+    fitted = fit(found(disc(96, 96, 44), wider=0), GROUND, right, SCALE)
+    assert (fitted[(disc(96, 96, 43) > 0) & (shape == 0)] > 0).float().mean() > 0.9
