@@ -1,9 +1,8 @@
 """The source's own pixels wherever an edit changed nothing, for the picture of any editor.
 
 The edit is brought onto its source (registration.py), its colours are fitted on what it did not edit (colour.py), what
-it changed is found (change.py) and cut out along the source's edges (cutout.py). Of a diptych the registration is
-known and the left panel is given: `restore` uses `cut_out` and `paste` too. Another editor has no left panel; an
-autoencoder gives it, or it is made alike (likeness.py).
+it changed is found (edited.py) and cut out along the source's edges (cutout.py). Of a diptych the registration is
+known and the left panel is given, so `restore` finds the change by `change`; `cut_out` and `paste` are for both.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from torch import Tensor
 
 from . import cutout
 from .allowed import check_mask
-from .change import changed
 from .colour import Colours
 from .colour import fit as fit_colours
+from .edited import edited as edited_patches
+from .edited import unclipped
 from .keep_words import Found
-from .likeness import likeness
 from .pixels import check_image, feather, grow, resize
 from .registration import align, register
 
@@ -90,7 +89,7 @@ def keep(
         index = i % len(source)
         before, after = source[index, ..., :3].float().clamp(0, 1), edit[i, ..., :3].to(source.device).float()
         may = None if allowed is None else allowed[index]
-        found, edited = _edited(before, after.clamp(0, 1), may, codec, cut, step)
+        found, edited = find_edit(before, after.clamp(0, 1), may, codec, cut, step)
         step()
         edited = found.colours.apply(edited, colour)
         paste(image[i], edited, found.weight)
@@ -126,7 +125,7 @@ def paste(base: Tensor, edited: Tensor, weight: Tensor) -> None:
         region.copy_(torch.where(weight == 0, region, blended))
 
 
-def _edited(
+def find_edit(
     source: Tensor, edit: Tensor, allowed: Tensor | None, codec: Codec | None, cut: Cut, step: Callable[[], None]
 ) -> tuple[Found, Tensor]:
     """What one edit changed, and the edit on the source's pixels (H, W, 3)."""
@@ -163,7 +162,7 @@ def _working(source: Tensor, edit: Tensor) -> tuple[int, int]:
 
 def _look(
     source: Tensor,
-    edited: Tensor,
+    aligned: Tensor,
     coverage: Tensor,
     size: tuple[int, int],
     codec: Codec | None,
@@ -171,7 +170,7 @@ def _look(
     step: Callable[[], None],
 ) -> tuple[Tensor, Colours]:
     """Find the change (1, h, w) at a working size, and the colours that the unedited rest has."""
-    small, right = resize(source[None], size), resize(edited[None], size)
+    small, right = resize(source[None], size), resize(aligned[None], size)
     cover = F.adaptive_avg_pool2d(coverage[None, None], (size[1], size[0]))[0] > 0.999
     right = torch.where(cover[..., None], right, small)
     coded = None if codec is None else _coded(small, codec)
@@ -179,10 +178,11 @@ def _look(
     colours = fit_colours(small[0], right[0], cover[0].float())
     found = torch.zeros_like(cover, dtype=torch.float32)
     for _ in range(LOOKS):
-        plain = torch.where(cover[..., None], colours.apply(right), small)
-        left = likeness(small, plain) if coded is None else coded
-        found = changed(left, plain, small, cut.threshold, beside=False)
+        plain = torch.where(cover[..., None], unclipped(small, right, colours.apply(right)), small)
+        found = edited_patches(small[0], plain[0], cut.threshold, None if coded is None else coded[0])[None]
         step()
+        if found.mean() >= WHOLE:
+            break
         before, colours = colours, fit_colours(small[0], right[0], cover[0] * (1 - found[0]))
         if _alike(before, colours):
             break
