@@ -12,6 +12,8 @@ Elsewhere, as where a thing of another shape was painted over an edge, the mask 
 Written with torch alone, as `change` is.
 """
 
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,10 @@ LEAST = 0.02  # share of the edit that a pixel of a flat place must show
 FOLLOWS = 0.8  # share of the border nearby that lies on edges
 BEYOND = 0.03  # share of the inner colour below which a pixel lies beyond the source's edge
 INVISIBLE = 0.02  # weights below it are 0
+BAND_PIXELS = 1_000_000  # that are looked at at once
 MOST = 0.9  # share of the picture from which an edit has no border to speak of
+
+Index = tuple[slice, slice, slice]
 
 
 def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
@@ -47,6 +52,29 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
     def px(length: float) -> int:
         return max(1, round(length * scale))
 
+    fitted = weight.clone()
+    for inner, outer in _bands(weight, px(NEAR + EDGE_RANGE) + 2):
+        part = _fit(weight[outer], source[outer], right[outer], px)
+        fitted[inner] = part[:, inner[1].start - outer[1].start :][:, : inner[1].stop - inner[1].start]
+    whole = (weight > 0.5).float().mean(dim=(1, 2), keepdim=True) >= MOST
+    return torch.where(whole, weight, fitted)
+
+
+def _bands(weight: Tensor, margin: int) -> Iterator[tuple[Index, Index]]:
+    """The rows of a picture band by band, alone and with what is looked at around them: memory stays bounded."""
+    height, width = weight.shape[1:]
+    columns = weight.amax(dim=(0, 1)).nonzero()
+    across = slice(max(0, int(columns.min()) - margin), min(width, int(columns.max()) + 1 + margin))
+    step = max(4 * margin, BAND_PIXELS // (across.stop - across.start))
+    for top in range(0, height, step):
+        bottom = min(height, top + step)
+        if weight[:, top:bottom].any():
+            outer = slice(max(0, top - margin), min(height, bottom + margin))
+            yield (slice(None), slice(top, bottom), across), (slice(None), outer, across)
+
+
+def _fit(weight: Tensor, source: Tensor, right: Tensor, px: Callable[[float], int]) -> Tensor:
+    """`fit` of a part, right where all that lies around is in it."""
     mask = (weight > 0.5).float()
     core, outside = 1 - maximum(1 - mask, px(BAND)), 1 - maximum(mask, px(1))
     apart = (right - source).abs().amax(-1)
@@ -58,7 +86,7 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
     fitted = torch.where(along & ~flat, sides, fitted)
     fitted = torch.where(core > 0, weight, fitted)
     fitted = torch.where(fitted > INVISIBLE, fitted, torch.zeros_like(fitted))
-    return torch.where(mask.mean(dim=(1, 2), keepdim=True) < MOST, fitted, weight)
+    return fitted
 
 
 def _edges(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> tuple[Tensor, Tensor]:

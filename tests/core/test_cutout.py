@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from icedit_core import cutout
 from icedit_core.cutout import fit
 
 SIDE, SCALE = 192, 3  # px, and px per panel px
@@ -107,3 +108,17 @@ def test_a_faint_rest_of_the_edit_on_flat_ground_is_taken():
     )
     fitted = fit(found(disc(96, 96, 44), wider=0), GROUND, right, SCALE)
     assert (fitted[(disc(96, 96, 43) > 0) & (shape == 0)] > 0).float().mean() > 0.9
+
+
+def test_a_large_picture_is_fitted_band_by_band_as_a_whole(monkeypatch):
+    source = painted(disc(60, 70, 30), RED, GROUND)
+    right = panel(painted(disc(60, 70, 31.5), BLUE, painted(disc(140, 150, 20), BLUE, source)))
+    weight = torch.maximum(found(disc(60, 70, 31.5), 0), found(disc(140, 150, 20), 1))
+    whole = fit(weight, source, right, SCALE)
+    monkeypatch.setattr(cutout, "BAND_PIXELS", 1)
+    monkeypatch.setattr(cutout, "NEAR", 3)
+    assert not torch.equal(whole, weight)
+    in_bands = fit(weight, source, right, SCALE)
+    monkeypatch.setattr(cutout, "BAND_PIXELS", 10**6)
+    assert len(list(cutout._bands(weight, 14))) == 1
+    assert torch.allclose(in_bands, fit(weight, source, right, SCALE), atol=1e-5)
