@@ -68,6 +68,13 @@ class ICEditBestOf(io.ComfyNode):
                     tooltip="Above 0, and fewer than early_steps: judge after so many steps too, and take only the "
                     "better half to early_steps. Saves steps, costs a second round of judging. One picture at a time.",
                 ),
+                io.Boolean.Input(
+                    "keep_unedited",
+                    default=False,
+                    optional=True,
+                    tooltip="For other editors than ICEdit's diptychs: put the finished edit back onto the source, as "
+                    "ICEdit Keep Unedited does. Not used with a layout, which does it anyway.",
+                ),
                 IceditLayout.Input(
                     "layout",
                     optional=True,
@@ -86,7 +93,7 @@ class ICEditBestOf(io.ComfyNode):
                 io.Image.Output(
                     display_name="image",
                     is_output_list=True,
-                    tooltip="The same, decoded and, with a layout, restored.",
+                    tooltip="The same, decoded and restored or kept, if asked.",
                 ),
                 io.String.Output(
                     display_name="report", is_output_list=True, tooltip="Order, scores, reasons, calls and seconds."
@@ -102,7 +109,19 @@ class ICEditBestOf(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, count, vae, source, judge, instruction, method, both_orders, good_enough, drop_after=0, layout=None, **plan
+        cls,
+        count,
+        vae,
+        source,
+        judge,
+        instruction,
+        method,
+        both_orders,
+        good_enough,
+        drop_after=0,
+        keep_unedited=False,
+        layout=None,
+        **plan,
     ) -> io.NodeOutput:
         if drop_after and (good_enough or not drop_after < plan["early_steps"]):
             raise ValueError(
@@ -114,7 +133,7 @@ class ICEditBestOf(io.ComfyNode):
                 f"ICEdit Best Of: good_enough is {good_enough:g} with method {method}, but only {SCORE} gives numbers "
                 f"to compare with. Choose method {SCORE}, or set good_enough to 0."
             )
-        parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders)
+        parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders, keep_unedited)
         done = best_of.expand(plan, parts, good_enough, drop_after, count)
         return io.NodeOutput(*done.outputs, expand=done.graph)
 

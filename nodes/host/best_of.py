@@ -26,6 +26,7 @@ class Parts(NamedTuple):
     instruction: str | Link
     method: str
     both_orders: bool
+    keep_unedited: bool
 
 
 class Expansion(NamedTuple):
@@ -110,6 +111,9 @@ def _finished(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts) -> Exp
     inputs = _defaults("ICEditFinish") | {name: chosen[name] for name in ("candidates", "ranking")}
     latent = graph.node("ICEditFinish", "finish", **inputs).out(0)
     image = _pictures(graph, "edit", latent, parts)
+    if parts.keep_unedited and parts.layout is None:
+        inputs = _defaults("ICEditKeepUnedited") | {"source": parts.source, "edit": image, "vae": parts.vae}
+        image = graph.node("ICEditKeepUnedited", "keep", **inputs).out(0)
     # The host hands on each value that a link of an expansion gives as an output of its own: a list of two pictures
     # would move all outputs after it. Gathered, each link gives one value, a list.
     results = dict(zip(OUTPUTS, (latent, image, chosen["report"], chosen["sheet"]), strict=True))

@@ -68,6 +68,23 @@ async def test_denoise_reaches_the_sampler(client):
     assert not np.array_equal(edit, await stock(client, 722))
 
 
+async def test_the_edit_of_another_editor_is_put_back_onto_its_source(client):
+    async with judge_server(says_two) as (url, _):
+        graph = box(url, seed=120, keep_unedited=True)
+        del graph["box"]["inputs"]["layout"]
+        edit = await graphs.picture(client, await client.run(graph, timeout=200))
+    graph = graphs.changed(graphs.shipped("icedit_demo"), "KSampler", seed=122, steps=4)
+    decode = graph[graphs.find(graph, "VAEDecode")]["inputs"]
+    source = graph[graphs.find(graph, "ICEditDiptych")]["inputs"]["image"]
+    widgets = {"threshold": 1.0, "grow": 0, "feather": 0, "colour": 1.0}
+    graph[graphs.find(graph, "ICEditRestore")] = {
+        "class_type": "ICEditKeepUnedited",
+        "inputs": widgets | {"source": source, "edit": [graphs.find(graph, "VAEDecode"), 0], "vae": decode["vae"]},
+    }
+    assert edit.shape == (256, 256, 3), "the scene's size, not the diptych's"
+    assert np.array_equal(edit, await graphs.picture(client, await client.run(graph, timeout=200)))
+
+
 class BreaksOff(web.Response):
     """Headers, and then nothing more."""
 
