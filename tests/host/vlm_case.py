@@ -1,6 +1,6 @@
 """A small random Qwen3-VL in a folder, as `save_pretrained` writes it, and the same weights as a CLIP of the host.
 
-Its output layer is made so that it answers "1" or "2", now one, now the other, depending on the pictures. The tokenizer
+Its output layer is made so that it answers "1" or "2" and ends, now one, now the other, depending on the pictures. The tokenizer
 is the one that ComfyUI bundles, the chat format the published one.
 """
 
@@ -48,7 +48,10 @@ def save(folder: Path, comfyui: Path, seed: int = 0) -> Path:
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.7 * parameter[0].numel() ** -0.5)
         model.get_input_embeddings().weight.normal_()
-        model.get_input_embeddings().weight[:, 0] = 4  # a direction that every state has, for words to stand out
+        embeddings = model.get_input_embeddings().weight
+        embeddings[:, 0] = 4  # a direction that every state has, for words to stand out
+        embeddings[:, 1] = 0
+        embeddings[tokenizer.convert_tokens_to_ids(["1", "2"]), 1] = 30  # after a number the answer is over
     model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config.pad_token_id = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     images = transformers.Qwen2VLImageProcessor(
@@ -84,6 +87,7 @@ def _teach_to_answer(model, processor) -> None:
     likely = 14 * common / (common @ common)  # against 151934 words of logit 0
     head = model.lm_head.weight
     head.zero_()
+    head[processor.tokenizer.convert_tokens_to_ids("<|im_end|>"), 1] = 3
     for word, sign in (("1", 1), ("2", -1)):
         head[processor.tokenizer.convert_tokens_to_ids(word)] = likely + sign * differ
 
