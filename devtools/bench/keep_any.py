@@ -102,12 +102,13 @@ def levels(image: Tensor) -> Tensor:
 
 def measured(seed: int, paths: list[Path], codec: Codec | None) -> dict:
     """One edit, and what the pack makes of it."""
-    source = picture(paths[seed % len(paths)])
-    other = picture(paths[(seed * 7 + 3) % len(paths)])
-    made = any_editor.make(seed, source, other, codec or any_editor.jpeg)
+    path, other = (paths[i % len(paths)] for i in (seed, seed * 7 + 3))
+    if other == path:
+        other = paths[(seed + 1) % len(paths)]
+    made = any_editor.make(seed, picture(path), picture(other), codec or any_editor.jpeg)
     place = register(made.source, made.edit)
     record: dict = {
-        "photograph": paths[seed % len(paths)].name,
+        "photograph": path.name,
         "kind": made.kind,
         "format": made.format,
         "misplaced": made.misplaced(place),
