@@ -29,7 +29,7 @@ _MOST_INPUTS = 1 << 22  # pixels that a processor may enlarge a picture to
 _MOST_SIDE = 4096
 _MOST_BUFFERS = 1 << 26  # numbers that the code makes itself: positions and frequencies
 # What the library's code raises for a configuration that is odd.
-ODD = (
+_ODD = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError, RuntimeError,
     TypeError, ValueError, SafetensorError,
 )  # fmt: skip
@@ -56,7 +56,9 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
         _check_file(path, folder)
     try:
         return _loaded(folder, dtype)
-    except (*ODD, _strict_error()) as error:
+    except BaseException as error:
+        if not is_odd(error):
+            raise
         if isinstance(error, ValueError) and str(error).startswith(_WHO):
             raise
         raise ValueError(
@@ -186,9 +188,14 @@ def _check_size(folder: Path, kind: Any, config: Any, stored: list[int]) -> None
         )
 
 
-def _strict_error() -> type[Exception]:
-    """What newer configurations raise for a value of another type."""
+def is_odd(error: BaseException) -> bool:
+    """Whether an error is the libraries' way to say that a folder is no good; out of memory on a GPU is the host's.
+
+    The tokenizers library raises `Exception` itself, and where its Rust code panics a BaseException that would end the
+    host's only worker. Newer configurations have a class of their own for a value of another type.
+    """
     from huggingface_hub import errors
 
-    found: type[Exception] = getattr(errors, "StrictDataclassError", ValueError)
-    return found
+    strict: type[Exception] = getattr(errors, "StrictDataclassError", ValueError)
+    of_rust = type(error) is Exception or type(error).__name__ == "PanicException"
+    return of_rust or isinstance(error, (*_ODD, strict)) and not isinstance(error, torch.OutOfMemoryError)

@@ -15,7 +15,7 @@ from ..foreign import line
 from . import model_folder, peft_folder
 from .chat_template import rendered
 from .judge import THOUGHT_TOKENS, Answer
-from .model_folder import ODD, is_model_folder
+from .model_folder import is_model_folder, is_odd
 from .peft_folder import is_adapter_folder
 from .pictures import SIDE, shown
 from .thoughts import is_mark
@@ -65,9 +65,9 @@ class TransformersJudge:
         words = self._prompt(processor, len(pictures), question)
         try:
             return self._generated(model, processor, pictures, words, most_tokens)
-        except torch.OutOfMemoryError:
-            raise  # the host's to deal with
-        except ODD as error:
+        except BaseException as error:
+            if not is_odd(error):
+                raise
             raise ValueError(
                 f"{_WHO}: the model cannot answer ({line(error)}), but an answer is needed. "
                 "Take the model's folder as it was published, or another model."
