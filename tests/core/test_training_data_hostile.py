@@ -99,6 +99,19 @@ def test_a_list_that_is_a_pipe_is_refused(tmp_path):
         opened("folder", tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are POSIX's")
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_shard_that_is_a_pipe_is_one_broken_row(tmp_path, kind):
+    write = write_parquet if kind == "parquet" else write_arrow
+    os.mkfifo(tmp_path / f"a.{kind}")
+    with pytest.raises(ValueError, match="it is no regular file"):
+        opened("magicbrush", tmp_path)
+    write(tmp_path / f"b.{kind}", [magicbrush_row(1)], MAGICBRUSH)
+    rows = opened("magicbrush", tmp_path)
+    assert "it is no regular file" in reasons(rows)[f"a.{kind}:0"] and rows[1].instruction == "Make it number 1."
+    assert rows.fingerprint()
+
+
 def png(width: int, height: int) -> bytes:
     """A black picture, a thousandth of its size."""
 

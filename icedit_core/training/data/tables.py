@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ...foreign import line
+from ...plain_files import open_regular
 from . import parquet_pages
-from .rows import BrokenRow, file_identity, hash_of
+from .rows import MOST_FILE, BrokenRow, file_identity, hash_of
 
 BATCH = 16  # rows in memory at once
 MOST_CELL = 64 << 20  # bytes of a picture or text
@@ -111,7 +112,7 @@ class Table:
 
     def fingerprint(self) -> str:
         """Identity of the shards, by name, size and both ends."""
-        return hash_of(*self._names, *(file_identity(file) for file in self._files))
+        return hash_of(*self._names, *map(_identity, self._files))
 
 
 class _Parquet:
@@ -120,7 +121,7 @@ class _Parquet:
     def __init__(self, file: Path, wanted: tuple[str, ...]):
         import pyarrow.parquet as pq
 
-        self._source = file.open("rb")
+        self._source = _regular(file)
         self._file = pq.ParquetFile(self._source)
         meta = self._file.metadata
         self.rows, self.columns = meta.num_rows, list(self._file.schema_arrow.names)
@@ -211,6 +212,7 @@ class _Arrow:
     def __init__(self, file: Path, wanted: tuple[str, ...]):
         import pyarrow as pa
 
+        _regular(file).close()
         self._map = pa.memory_map(str(file))
         opener = pa.ipc.open_file if self._map.read(6) == b"ARROW1" else pa.ipc.open_stream
         self._map.seek(0)
@@ -243,6 +245,25 @@ def _unpacked(reader: Any, size: int) -> tuple[list[Any], Any]:
             raise OSError("it is packed, and unpacks to more than its own size: save it unpacked")
         found.append(batch)
     return found, reader.schema
+
+
+def _identity(file: Path) -> str:
+    try:
+        return file_identity(file)
+    except ValueError:  # its rows are one broken row
+        return "unreadable"
+
+
+def _regular(file: Path) -> BinaryIO:
+    """The open file.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe or a device.
+    """
+    try:
+        return open_regular(file, MOST_FILE)
+    except ValueError as error:
+        raise OSError(f"it {error}") from None
 
 
 def _open(file: Path, wanted: tuple[str, ...]) -> _Shard:
