@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from glob import glob, has_magic
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ...foreign import line
-from ...plain_files import open_regular
-from . import parquet_pages
-from .rows import MOST_FILE, BrokenRow, file_identity, hash_of
+from . import parquet_pages, shards
+from .rows import BrokenRow, hash_of
 
 BATCH = 16  # rows in memory at once
 MOST_CELL = 64 << 20  # bytes of a picture or text
@@ -48,8 +46,8 @@ class Table:
     """
 
     def __init__(self, path: Path, needed: tuple[str, ...], wanted: tuple[str, ...] = ()):
-        self._files = _shards(path)
-        self._names = _relative(self._files)
+        self._files = shards.find(path)
+        self._names = shards.relative(self._files)
         self._columns = (needed, wanted)
         self._problems: dict[int, str] = {}
         counts = [self._count(i) for i in range(len(self._files))]
@@ -112,7 +110,7 @@ class Table:
 
     def fingerprint(self) -> str:
         """Identity of the shards, by name, size and both ends."""
-        return hash_of(*self._names, *map(_identity, self._files))
+        return hash_of(*self._names, *map(shards.identity, self._files))
 
 
 class _Parquet:
@@ -121,7 +119,7 @@ class _Parquet:
     def __init__(self, file: Path, wanted: tuple[str, ...]):
         import pyarrow.parquet as pq
 
-        self._source = _regular(file)
+        self._source = shards.regular(file)
         self._file = pq.ParquetFile(self._source)
         meta = self._file.metadata
         self.rows, self.columns = meta.num_rows, list(self._file.schema_arrow.names)
@@ -212,7 +210,7 @@ class _Arrow:
     def __init__(self, file: Path, wanted: tuple[str, ...]):
         import pyarrow as pa
 
-        _regular(file).close()
+        shards.regular(file).close()
         self._map = pa.memory_map(str(file))
         opener = pa.ipc.open_file if self._map.read(6) == b"ARROW1" else pa.ipc.open_stream
         self._map.seek(0)
@@ -247,25 +245,6 @@ def _unpacked(reader: Any, size: int) -> tuple[list[Any], Any]:
     return found, reader.schema
 
 
-def _identity(file: Path) -> str:
-    try:
-        return file_identity(file)
-    except ValueError:  # its rows are one broken row
-        return "unreadable"
-
-
-def _regular(file: Path) -> BinaryIO:
-    """The open file.
-
-    Raises:
-        OSError: it cannot be opened, or is a pipe or a device.
-    """
-    try:
-        return open_regular(file, MOST_FILE)
-    except ValueError as error:
-        raise OSError(f"it {error}") from None
-
-
 def _open(file: Path, wanted: tuple[str, ...]) -> _Shard:
     return _Arrow(file, wanted) if file.suffix == ".arrow" else _Parquet(file, wanted)
 
@@ -274,30 +253,6 @@ def _errors() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
     return (pa.ArrowException, OSError, UnicodeDecodeError, StopIteration)
-
-
-def _shards(path: Path) -> list[Path]:
-    if has_magic(str(path)):
-        files = [Path(name) for name in glob(str(path), recursive=True)]
-    elif path.is_dir():
-        arrow = [file for file in path.rglob("*.arrow") if not file.name.startswith(("cache-", "indices-"))]
-        files = list(path.rglob("*.parquet")) or arrow
-    else:
-        files = [path] if path.is_file() else []
-    if not files:
-        raise ValueError(
-            f"training data: got {path}, but no Parquet or Arrow file is there. Name a file, a folder or a pattern "
-            "such as data/train-*.parquet."
-        )
-    return sorted(files)
-
-
-def _relative(files: list[Path]) -> list[str]:
-    """The paths below the folder that all files share."""
-    shared = files[0].parent
-    while not all(file.is_relative_to(shared) for file in files):
-        shared = shared.parent
-    return [file.relative_to(shared).as_posix() for file in files]
 
 
 def picture_bytes(key: str, name: str, value: object) -> bytes:
