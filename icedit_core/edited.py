@@ -19,13 +19,15 @@ RANGE = 2  # px around a pixel whose values are no news
 BUSY = 3  # px around a pixel whose range says how busy the place is
 CLASSES, SAMPLE = 12, 60_000  # of flat to busy places, and pixels looked at for them
 FIRST = 0.25, 2.4  # quantile that counts as unedited at first, and what makes a median of it
-LEAST, MOST = 0.01, 0.04  # what an editor is held to differ by at least, and at most, in RGB of [0, 1]
+LEAST, MOST = 0.012, 0.04  # what an editor is held to differ by at least, and at most, in RGB of [0, 1]
 CAP = 20.0  # times the usual difference, from which more says no more
 SEED, SEED_PX = 5.0, 2  # news, in usual differences, on average around a pixel that starts a patch
 GROW, GROW_PX = 3.0, 1  # difference and ...
 GROW_NEWS = 1.25  # ... news of pixels that carry it on
 RIM = 4  # px around a patch in which the difference alone does
 LOOKS, APART, REST = 3, 6, 0.05  # measures; px left out around a patch; least share of the picture that remains
+WHOLE = 0.9  # share of the picture from which an edit is one of the whole picture
+DETAIL, DETAIL_SHARE, AREA = 0.1, 0.95, 0.7  # ... or of what is busier than that, with this much of the picture
 CLIPPED = 0.985  # a value above it, or below one less it, may stand for anything beyond
 
 
@@ -60,6 +62,20 @@ def edited(source: Tensor, edit: Tensor, threshold: float = 1.0, coded: Tensor |
     mask = connected(seeds[None], (seeds | (carry & (fresh > threshold * GROW_NEWS)))[None])
     rim = carry & (maximum(mask, RIM)[0] > 0)
     return connected(mask > 0, (mask > 0) | rim)[0]
+
+
+def whole(source: Tensor, mask: Tensor) -> bool:
+    """Whether the edit is one of the whole picture, as a style: what is left are flat places, alike by chance.
+
+    Args:
+        source: (h, w, 3) in [0, 1].
+        mask: (h, w), 1 = edited.
+    """
+    if mask.mean() >= WHOLE:
+        return True
+    near = maximum(mask[None], BUSY)[0]
+    detail = (_spread(source.float().movedim(-1, 0), BUSY) - DETAIL).clamp(min=0)
+    return bool(near.mean() >= AREA and (near * detail).sum() >= DETAIL_SHARE * detail.sum())
 
 
 def unclipped(source: Tensor, edit: Tensor, matched: Tensor) -> Tensor:

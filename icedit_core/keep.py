@@ -19,14 +19,13 @@ from .allowed import check_mask
 from .colour import Colours
 from .colour import fit as fit_colours
 from .edited import edited as edited_patches
-from .edited import unclipped
+from .edited import unclipped, whole
 from .keep_words import Found
 from .pixels import check_image, feather, grow, resize
 from .registration import align, register
 
 WHO = "ICEdit Keep Unedited"
 WORKING = 1_000_000  # pixels in which changes are looked for; the border is cut at the source's own resolution
-WHOLE = 0.9  # share of the picture that differs from which the edit is one of the whole picture
 LIGHT, UNTOUCHED = 0.03, 0.002  # drift of the colours that is the edit, if no more than this share changed otherwise
 LOOKS = 2  # at most, each with the colours that the unedited part of the last one has
 LATENT = 16  # px: sides of what an autoencoder is given are multiples of it
@@ -143,7 +142,7 @@ def find_edit(
     step()
     found, colours = _look(source, edited, coverage, _working(source, edit), codec, cut, step)
     light = found.mean() <= UNTOUCHED and max(abs(v) for v in colours.drift) >= LIGHT
-    if light or found.mean() >= WHOLE:
+    if light or found.all():
         if place.crop is None:
             edited = resize(edit[None], (size[1], size[0]))[0]
         return Found(torch.ones_like(coverage), place, Colours(), "whole"), edited
@@ -181,7 +180,8 @@ def _look(
         plain = torch.where(cover[..., None], unclipped(small, right, colours.apply(right)), small)
         found = edited_patches(small[0], plain[0], cut.threshold, None if coded is None else coded[0])[None]
         step()
-        if found.mean() >= WHOLE:
+        if whole(small[0], found[0]):
+            found = torch.ones_like(found)
             break
         before, colours = colours, fit_colours(small[0], right[0], cover[0] * (1 - found[0]))
         if _alike(before, colours):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from icedit_core.edited import edited, unclipped
+from icedit_core.edited import edited, unclipped, whole
 from tests import change_cases as cc
 from tests.core.test_registration import drawn
 
@@ -62,6 +62,18 @@ def test_clipped_values_stand_for_anything_beyond():
     edit, matched = torch.tensor([1.0, 0.5, 0.0]), torch.tensor([0.9, 0.52, 0.1])
     assert torch.equal(unclipped(source, edit, matched), torch.tensor([0.99, 0.52, 0.02]))
     assert unclipped(torch.tensor(0.2), torch.tensor(1.0), torch.tensor(0.9)) == 0.9  # a white thing on dark ground
+
+
+@pytest.mark.parametrize(
+    ("edited_columns", "busy_columns", "expected"),
+    [(192, 256, False), (192, 190, True), (160, 150, False), (240, 256, True), (0, 256, False)],
+)
+def test_an_edit_that_leaves_flat_places_alone_is_of_the_whole_picture(edited_columns, busy_columns, expected):
+    source = drawn(5)
+    source[:, busy_columns:] = 0.2
+    mask = torch.zeros(source.shape[:2])
+    mask[:, :edited_columns] = 1
+    assert whole(source, mask) is expected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (5, 3), (17, 400)])
