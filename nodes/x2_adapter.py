@@ -5,6 +5,9 @@ from comfy_api.latest import io
 from ..icedit_core.x2edit import tasks
 from .host import paths, x2edit
 from .host.report import say
+from .host.schema import IceditJudge
+
+AUTO = "auto"
 
 
 class ICEditX2Adapter(io.ComfyNode):
@@ -26,8 +29,9 @@ class ICEditX2Adapter(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "task",
-                    options=list(tasks.NAMES),
-                    tooltip="What kind of edit the instruction asks for; the router reads it. other: none of them.",
+                    options=[*tasks.NAMES, AUTO],
+                    tooltip="What kind of edit the instruction asks for; the router reads it. other: none of them. "
+                    "auto: the judge says.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -46,6 +50,19 @@ class ICEditX2Adapter(io.ComfyNode):
                     advanced=True,
                     tooltip="Experts per token. 0: what the file says, otherwise 2 as published.",
                 ),
+                IceditJudge.Input(
+                    "judge",
+                    optional=True,
+                    tooltip="For task auto: it is asked about the instruction, without pictures.",
+                ),
+                io.String.Input(
+                    "instruction",
+                    default="",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    optional=True,
+                    tooltip="For task auto: the same words as in ICEdit X2 Prompt.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="A copy of the model with the adapter; the input is not changed.")],
             hidden=[io.Hidden.unique_id],
@@ -60,12 +77,15 @@ class ICEditX2Adapter(io.ComfyNode):
         return f"{stat.st_mtime_ns}:{stat.st_size}"
 
     @classmethod
-    def execute(cls, model, adapter_name, task, strength, top_k=0) -> io.NodeOutput:
+    async def execute(cls, model, adapter_name, task, strength, top_k=0, judge=None, instruction="") -> io.NodeOutput:
+        note = ""
+        if task == AUTO:
+            task, note = await x2edit.task_by(judge, instruction)
         made, own_top_k = x2edit.load(paths.lora_path(adapter_name, x2edit.WHO), model)
         top_k = top_k or own_top_k
         patched = x2edit.attach(model, made, tasks.number(task), strength, top_k, adapter_name)
         text = f"{adapter_name}: {made.adapter.summary()}, top {top_k} per token, task {task}, strength {strength:g}"
-        return io.NodeOutput(patched, ui=say(cls, text))
+        return io.NodeOutput(patched, ui=say(cls, f"{text}; {note}" if note else text, warning=bool(note)))
 
 
 NODES = [ICEditX2Adapter]

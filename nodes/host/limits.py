@@ -21,13 +21,22 @@ def hold(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     if not inputs or hasattr(execute, "__wrapped__"):
         return node
 
-    @functools.wraps(execute)
-    def within_limits(cls, *args, **values):
+    def check(values: dict[str, Any]) -> None:
         for one in inputs:
             _check(node.GET_SCHEMA().display_name, one, values.get(one.id))
+
+    @functools.wraps(execute)
+    def within_limits(cls, *args, **values):
+        check(values)
         return execute(cls, *args, **values)
 
-    node.execute = classmethod(within_limits)
+    @functools.wraps(execute)
+    async def awaited_within_limits(cls, *args, **values):
+        check(values)
+        return await execute(cls, *args, **values)
+
+    # The host asks the function itself whether it has to be awaited.
+    node.execute = classmethod(awaited_within_limits if inspect.iscoroutinefunction(execute) else within_limits)
     return node
 
 

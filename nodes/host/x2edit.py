@@ -6,8 +6,11 @@ from comfy.model_patcher import ModelPatcher
 
 from ...icedit_core.adapters import files
 from ...icedit_core.adapters.readers.x2edit import TOP_K, X2Edit, read
+from ...icedit_core.judges import Judge
+from ...icedit_core.x2edit import task_question
 from . import adapters, fill, source_tokens
 from .adapters import Target
+from .waiting import cancellable
 
 WHO = "ICEdit X2 Adapter"
 
@@ -20,6 +23,21 @@ def load(path: Path, model: ModelPatcher) -> tuple[X2Edit, int]:
     """
     made, top_k = files.load_as(read, path, lambda outline: check(model, outline))
     return made, top_k or TOP_K
+
+
+async def task_by(judge: Judge | None, instruction: str) -> tuple[str, str]:
+    """The task that a judge names, and a note where it named none; Cancel reaches it.
+
+    Raises:
+        ValueError: there is no judge or no instruction; JudgeUnavailable.
+    """
+    if judge is None or not instruction.strip():
+        missing = "no judge" if judge is None else "no instruction"
+        raise ValueError(
+            f"{WHO}: task is auto, but there is {missing} to tell it by. Connect ICEdit Judge (server), or another "
+            "judge that reads text, and the instruction; or choose the task yourself."
+        )
+    return await cancellable(task_question.named(judge, instruction))
 
 
 def check(model: ModelPatcher, made: X2Edit) -> dict[str, Target]:

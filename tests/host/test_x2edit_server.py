@@ -11,8 +11,11 @@ from safetensors.torch import save_file
 
 from devtools.workflows import MOE_LORA
 from icedit_core.client import ExecutionFailed
+from icedit_core.judges.server import ServerJudge
+from icedit_core.x2edit import task_question
 
 from . import graphs
+from .test_rank import judge_server
 from .test_workflows import small_picture
 from .test_wrong_models import flux_dev
 
@@ -74,10 +77,83 @@ def graph(task="color", adapter="x2edit.safetensors", strength=1.0, source=True)
     return {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in nodes.items()}
 
 
-async def picture(client, **how):
+async def picture(client, nodes=None, **how):
+    """The pixels alone: the file also holds the workflow."""
     await client.upload_image(small_picture(), "example.png", overwrite=True)
-    result = await client.run(graph(**how), timeout=120)
-    return await client.download(result.images()[0])
+    result = await client.run(nodes or graph(**how), timeout=120)
+    return Image.open(io.BytesIO(await client.download(result.images()[0]))).tobytes()
+
+
+INSTRUCTIONS = {  # four for each task
+    "remove": ("Take the hat away", "Erase the car", "Get rid of the sign", "Delete the person on the left"),
+    "add": ("Put a cat on the sofa", "Give him glasses", "Place a tree by the house", "Insert a moon"),
+    "style": ("As a watercolour", "Turn it into an oil painting", "Make it anime", "In Lego"),
+    "background": ("Put her on a beach", "Behind him a forest", "Swap the room for a street", "Plain white behind it"),
+    "color": ("Make the car red", "Dye her hair green", "A blue door", "Turn the black cat white"),
+    "material": ("Make the statue of wood", "A glass table", "A golden cup", "The jacket in leather"),
+    "action": ("Let him jump", "She should wave", "The dog sits", "Raise his arms"),
+    "replace": ("A dog instead of the cat", "Swap the apple for a pear", "Change the bike to a car", "Tea for coffee"),
+    "portrait": ("Smoother skin", "Make her smile", "Ten years younger", "Remove his wrinkles"),
+    "text": ("Change 'STOP' to 'GO'", "Write Hello on the wall", "The title should read 2026", "Erase the word sale"),
+    "tone": ("At sunset", "In winter", "Darker and moody", "Warm evening light"),
+    "camera": ("Seen from above", "Zoom out", "Move the cup left", "Rotate the car"),
+    "implicit change": ("What if it rains", "In an hour", "After the ice melts", "When the glass falls"),
+    "low level": ("The edges of it", "A picture from this depth map", "A line drawing of it", "Canny to image"),
+    "subject": ("A sticker of this toy", "This dog on the moon", "The bag in a shop window", "This man as a knight"),
+}
+SAYS = ("{}", "**{}**", "The kind is: {}.", "<think>hm, add or text?</think>{}")
+
+
+async def scripted(_number, body):
+    """A model that knows the table and words its answers in several ways."""
+    question = body["messages"][0]["content"]
+    for task, known in INSTRUCTIONS.items():
+        for index, instruction in enumerate(known):
+            if f"\n\n{instruction}\n\n" in question:
+                return SAYS[index].format(task)
+    return "I am a language model and would rather talk about bananas."
+
+
+async def test_a_model_behind_a_server_names_the_tasks_of_60_instructions():
+    async with judge_server(scripted) as (url, calls):
+        judge = ServerJudge(url, "scripted")
+        for task, known in INSTRUCTIONS.items():
+            for instruction in known:
+                assert await task_question.named(judge, instruction) == (task, "")
+        assert len(calls) == 60
+        name, note = await task_question.named(judge, "Bananas")
+        assert name == "other" and "which names no task: other is taken" in note
+
+
+def by_judge(url, instruction):
+    nodes = graph(task="auto")
+    nodes["x2"]["inputs"] |= {"judge": ["judge", 0], "instruction": instruction}
+    settings = {"url": url, "model": "scripted", "timeout": 5.0, "retries": 0, "parallel": 1}
+    nodes["judge"] = {"class_type": "ICEditJudgeServer", "inputs": settings}
+    return nodes
+
+
+async def test_auto_is_the_task_that_the_judge_names(client, server, placed):
+    async with judge_server(scripted) as (url, _):
+        named = await picture(client, by_judge(url, "Take the hat away"))
+        unnamed = await picture(client, by_judge(url, "Bananas"))
+    assert named == await picture(client, task="remove")
+    assert unnamed == await picture(client, task="other")
+    assert named != unnamed
+    assert "which names no task: other is taken" in server.log()
+
+
+async def test_a_linked_number_obeys_its_limits_though_the_node_is_awaited(client, placed):
+    nodes = graph()
+    nodes["number"] = {"class_type": "PrimitiveFloat", "inputs": {"value": 11.0}}
+    nodes["x2"]["inputs"]["strength"] = ["number", 0]
+    with pytest.raises(ExecutionFailed, match=r"ICEdit X2 Adapter: strength is 11\.0, but a number from -10"):
+        await picture(client, nodes)
+
+
+async def test_auto_asks_for_a_judge(client, placed):
+    with pytest.raises(ExecutionFailed, match="task is auto, but there is no judge"):
+        await picture(client, task="auto")
 
 
 async def test_the_size_is_the_nearest_of_x2edits(client, placed):
