@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +37,22 @@ def open_regular(path: Path, most: int) -> BinaryIO:
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("is no regular file")
     raise ValueError(f"has {about.st_size} bytes, more than {most}")
+
+
+def check_archive(file: BinaryIO, most: int, most_pickle: int) -> None:
+    """Reject a zip archive, as torch.save writes one, whose parts unpack to more than `most` bytes; then rewind.
+
+    Raises:
+        ValueError: packed parts, or too much in all or in the pickle.
+        zipfile.BadZipFile: no archive.
+    """
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+    packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
+    pickles = sum(part.file_size for part in parts if part.filename.endswith(".pkl"))
+    if packed or pickles > most_pickle or sum(part.file_size for part in parts) > most:
+        raise ValueError("it is packed, or larger than such a file can be")
+    file.seek(0)
 
 
 def read_json(path: Path, most: int = JSON_BYTES) -> dict[str, Any]:

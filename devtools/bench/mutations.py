@@ -149,13 +149,13 @@ def main() -> None:
     if args.child:
         return child(args.child, args.count, args.seed)
     log.setLevel(logging.INFO)
+    args.out.mkdir(parents=True, exist_ok=True)
     result: dict = {"seed": args.seed, "machine": describe(), "kinds": []}
     for name in args.kinds.split(","):
         result["kinds"].append(run(name, args.count, args.seed))
         log.info("%s", {key: value for key, value in result["kinds"][-1].items() if key != "refused"})
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "mutations.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "mutations.md").write_text(page(result), encoding="utf-8")
+        (args.out / "mutations.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (args.out / "mutations.md").write_text(page(result), encoding="utf-8")
     sys.exit(1 if any(one["find"] for one in result["kinds"]) else 0)
 
 

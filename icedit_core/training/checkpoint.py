@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +18,16 @@ import torch
 from safetensors import SafetensorError
 
 from ..foreign import line
-from ..plain_files import open_regular
+from ..plain_files import check_archive, open_regular
 
 log = logging.getLogger(__name__)
 NAME = re.compile(r"step-(\d{8,})")
 STATE, HASH = "state.pt", "state.sha256"
 _MOST_BYTES = 1 << 42
+_MOST_PICKLE = 64 << 20  # bytes of names, numbers and shapes beside the tensors
 _DAMAGE = (
     ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
-    pickle.UnpicklingError,
+    pickle.UnpicklingError, zipfile.BadZipFile,
 )  # fmt: skip
 
 
@@ -84,6 +86,7 @@ class Checkpoints:
         try:
             _check_hash(path)
             with open_regular(path / STATE, _MOST_BYTES) as file:
+                check_archive(file, os.fstat(file.fileno()).st_size, _MOST_PICKLE)
                 state = torch.load(file, map_location="cpu", weights_only=True)
             if not isinstance(state, dict):
                 raise ValueError("it holds no training")

@@ -16,7 +16,7 @@ from ..adapters import files
 from ..adapters.names import listed, shown
 from ..adapters.readers import x2edit
 from ..adapters.readers.tensors import floats
-from ..plain_files import open_regular
+from ..plain_files import check_archive, open_regular
 from . import align
 
 _WHO = "icedit convert"
@@ -73,8 +73,7 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     """The tensors of a file that torch.save wrote: nothing but tensors is unpickled, none larger than the file."""
     try:
         with open_regular(path, _MOST[path.name]) as file:
-            _check_archive(file, _MOST[path.name])
-            file.seek(0)
+            check_archive(file, _MOST[path.name], _MOST_PICKLE)
             found = torch.load(file, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
         raise ValueError(f"{_WHO}: {path} cannot be read ({shown(_first_line(error))}). {_AGAIN}") from error
@@ -84,16 +83,6 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
         if not isinstance(key, str) or not isinstance(value, Tensor) or not value.is_contiguous():
             raise ValueError(f"{_WHO}: {shown(str(key))} in {path} is no plain tensor, but one is needed. {_AGAIN}")
     return {key.removeprefix("module."): tensor for key, tensor in found.items()}  # a name that PyTorch's DDP adds
-
-
-def _check_archive(file, most: int) -> None:
-    """Refuse a zip archive whose parts unpack to more than the file may have."""
-    with zipfile.ZipFile(file) as archive:
-        parts = archive.infolist()
-    packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
-    pickles = sum(part.file_size for part in parts if part.filename.endswith(".pkl"))
-    if packed or pickles > _MOST_PICKLE or sum(part.file_size for part in parts) > most:
-        raise ValueError("it is packed, or larger than such a file can be")
 
 
 def _checked(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

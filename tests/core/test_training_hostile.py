@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_a_checkpoint_that_is_none_is_a_sentence(data, out, change, words):
     with pytest.raises(ValueError, match="step-00000008 cannot be read .*Delete this folder") as caught:
         again(data, out)
     assert str(caught.value).isprintable() and words in str(caught.value)
+
+
+def test_a_packed_checkpoint_is_not_unpacked(data, out):
+    """Gigabytes of zeros are a few megabytes once packed; torch unpacks them unasked."""
+    file = newest(out) / "state.pt"
+    with zipfile.ZipFile(file) as before:
+        parts = [(name, before.read(name)) for name in before.namelist()]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, part in parts:
+            packed.writestr(name, part)
+    assert torch.load(file, weights_only=True)["step"] == 8
+    (newest(out) / "state.sha256").unlink()
+    with pytest.raises(ValueError, match="step-00000008 cannot be read .it is packed, or larger than such"):
+        again(data, out)
 
 
 def test_the_optimisers_settings_are_not_the_checkpoints(data, out, whole):
