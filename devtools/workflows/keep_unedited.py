@@ -128,15 +128,15 @@ def _qwen() -> dict[str, Node]:
         "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
         "text": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": Link("words")}),
         "empty": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": ""}, title="Negative"),
-        "positive": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("text"), **method}),
-        "negative": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("empty"), **method}),
+        "positive": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("text"), **method}, height=130),
+        "negative": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("empty"), **method}, height=130),
     }
 
 
 def _qwen_sampling() -> dict[str, Node]:
     return {
         "shift": Node("ModelSamplingAuraFlow", {"model": Link("unet"), "shift": 3.1}),
-        "norm": Node("CFGNorm", {"model": Link("shift"), "strength": 1.0}),
+        "norm": Node("CFGNorm", {"model": Link("shift"), "strength": 1.0}, height=130),
         **_sampled(Link("norm"), 40, 4.0),
     }
 

@@ -6,4 +6,4 @@ const HINT = {
     zh: "运行时，这里显示将被重画的地方。",
 };
 
-register("ICEditDiptych", "icedit_pictures", 150, () => new Pictures(["picture"], words(HINT)));
+register(["ICEditDiptych"], "icedit_pictures", 150, () => new Pictures(["picture"], words(HINT)));

@@ -99,14 +99,14 @@ function show(node, key, entries) {
 }
 
 /**
- * Give every node of a type a panel for what its runs send under `key`.
+ * Give every node of these types a panel for what its runs send under `key`.
  * height: px of the panel once there are pictures; make: () -> Pictures.
  */
-export function register(type, key, height, make) {
+export function register(types, key, height, make) {
     app.registerExtension({
         name: `icedit.${key.replace("icedit_", "")}`,
         nodeCreated(node) {
-            if (node.comfyClass !== type) return;
+            if (!types.includes(node.comfyClass)) return;
             const pictures = (node.iceditPictures = make());
             pictures.root.dataset.testid = key.replace("_", "-");
             const widget = node.addDOMWidget(key, key, pictures.root, {
@@ -125,7 +125,7 @@ export function register(type, key, height, make) {
         onNodeOutputsUpdated(outputs) {
             for (const [locator, output] of Object.entries(outputs)) {
                 const node = output?.[key] && nodeAt(locator);
-                if (node?.comfyClass === type) show(node, key, output[key]);
+                if (types.includes(node?.comfyClass)) show(node, key, output[key]);
             }
         },
     });

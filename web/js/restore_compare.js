@@ -66,4 +66,4 @@ class Compare extends Pictures {
     }
 }
 
-for (const node of ["ICEditRestore", "ICEditKeepUnedited"]) register(node, "icedit_compare", 220, () => new Compare());
+register(["ICEditRestore", "ICEditKeepUnedited"], "icedit_compare", 220, () => new Compare());
