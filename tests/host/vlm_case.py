@@ -1,7 +1,7 @@
 """A small random Qwen3-VL in a folder, as `save_pretrained` writes it, and the same weights as a CLIP of the host.
 
-Its output layer is made so that it answers "1" or "2" and ends, now one, now the other, depending on the pictures. The tokenizer
-is the one that ComfyUI bundles, the chat format the published one.
+Its output layer is made so that it answers "1" or "2", now one, now the other, depending on the pictures, and ends. The
+tokenizer is the one that ComfyUI bundles, the chat format the published one.
 """
 
 from __future__ import annotations
