@@ -219,7 +219,9 @@ class _Arrow:
         self._table = self._table.select([name for name in wanted if name in self.columns])
 
     def read(self, row: int) -> dict[str, Any]:
-        return _values(self._table.slice(row, 1))
+        one = self._table.slice(row, 1)
+        one.validate(full=True)
+        return _values(one)
 
     def close(self) -> None:
         self._table = None
@@ -238,6 +240,7 @@ def _unpacked(reader: Any, size: int) -> tuple[list[Any], Any]:
     batches = iter(reader) if streamed else map(reader.get_batch, range(reader.num_record_batches))
     found: list[Any] = []
     for batch in batches:
+        batch.validate()  # offsets that lead out of the file end the process, even where only sizes are asked for
         size -= batch.nbytes
         if size < 0:
             raise OSError("it is packed, and unpacks to more than its own size: save it unpacked")
