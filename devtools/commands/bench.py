@@ -20,6 +20,7 @@ BENCHMARKS = {
     "help-pictures": "devtools.help_pictures",  # makes the pictures of the help pages anew
     "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
+    "interrupts": "devtools.bench.interrupts",  # what interrupted runs leave in the server's memory
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts
     "multi-turn": "devtools.bench.multi_turn",  # what wears out over five edits of one picture
     "mutations": "devtools.bench.mutations",  # changed files of strangers are refused in words or right

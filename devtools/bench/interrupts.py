@@ -1,0 +1,158 @@
+"""Best Of interrupted again and again, beside as many runs to the end: what each leaves behind in the server's memory.
+
+    python dev.py bench interrupts [--runs 100] [--seed 0] [--out benchmarks]
+
+Every run is the demo workflow with ICEdit Best Of (3 candidates of 4 steps, a judge that answers at once) and a seed of
+its own. One server has each run interrupted at a random step, the other has none interrupted. After each run the
+resident memory and the live tensors are counted, with ComfyUI's history emptied, as it grows with each run of any kind.
+Writes interrupts.json and interrupts.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import random
+import tempfile
+from pathlib import Path
+
+from devtools.bench.soak import resident, slope
+from devtools.server import Host, running_host
+from icedit_core.client import ComfyClient, ExecutionInterrupted, Graph, Progress
+from tests.host.test_best_of import box
+from tests.host.test_rank import judge_server, says_two
+from workshop.machine import describe
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 300.0  # seconds of one run
+STEPS = 8  # a run has about 10 steps of progress
+WARM = 5  # runs before the first that is counted
+PROBE = """
+import gc
+import torch
+from aiohttp import web
+from server import PromptServer
+
+@PromptServer.instance.routes.get("/probe")
+async def probe(_):
+    PromptServer.instance.prompt_queue.wipe_history()
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    return web.json_response({"tensors": len(tensors), "bytes": sum(tensor.nbytes for tensor in tensors)})
+
+NODE_CLASS_MAPPINGS = {}
+"""
+log = logging.getLogger("interrupts")
+
+
+async def interrupted(client: ComfyClient, graph: Graph, step: int) -> bool:
+    """Run the graph and interrupt it at that step of its progress; whether it was in time."""
+    reached, seen = asyncio.Event(), 0
+
+    def count(progress: Progress) -> None:
+        nonlocal seen
+        seen += progress.node_id.startswith("box") and progress.max > 0
+        if seen > step:
+            reached.set()
+
+    run = asyncio.create_task(client.run(graph, count, timeout=LIMIT))
+    waiting = asyncio.create_task(reached.wait())
+    await asyncio.wait({run, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not run.done():
+        await client.interrupt()
+    try:
+        await run
+    except ExecutionInterrupted:
+        return True
+    return False
+
+
+async def measure(host: Host, runs: int, seed: int, interrupt: bool) -> dict:
+    """Bytes resident, and live tensors, after each run."""
+    draw, stopped, memory, tensors, held = random.Random(seed), 0, [], [], []
+    async with judge_server(says_two) as (url, _), ComfyClient(host.url) as client:
+        for number in range(runs + WARM):
+            graph = box(url, seed=1000 * number)
+            step = draw.randrange(STEPS)
+            if interrupt and number >= WARM:
+                stopped += await interrupted(client, graph, step)
+            else:
+                await client.run(graph, timeout=LIMIT)
+            found = await client.get_json("/probe")
+            if number >= WARM:
+                memory.append(resident(host))
+                tensors.append(found["tensors"])
+                held.append(found["bytes"])
+    return {
+        "runs": runs,
+        "interrupted": stopped,
+        "resident": [memory[0], memory[runs // 2], memory[-1]],
+        "slope": round(slope(memory), 1),
+        "tensors": [tensors[0], tensors[runs // 2], tensors[-1]],
+        "tensor_slope": round(slope(tensors), 3),
+        "tensor_bytes": [held[0], held[runs // 2], held[-1]],
+    }
+
+
+def on_a_server(runs: int, seed: int, interrupt: bool) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        pack = Path(folder) / "nodes" / "probe"
+        pack.mkdir(parents=True)
+        (pack / "__init__.py").write_text(PROBE, encoding="utf-8")
+        paths = Path(folder) / "paths.yaml"
+        paths.write_text(json.dumps({"probe": {"custom_nodes": str(pack.parent)}}), encoding="utf-8")
+        more = ["--extra-model-paths-config", str(paths)]
+        with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True, extra_args=more) as host:
+            return asyncio.run(measure(host, runs, seed, interrupt))
+
+
+def page(result: dict) -> str:
+    """The figures in Markdown."""
+    rows = []
+    for name, one in (("interrupted at a random step", result["interrupted"]), ("to the end", result["control"])):
+        start, middle, end = (round(bytes_ / 2**20) for bytes_ in one["resident"])
+        first, half, last = one["tensors"]
+        rows.append(
+            f"| {name} | {one['runs']} ({one['interrupted']}) | {start}, {middle}, {end} MiB "
+            f"| {one['slope'] / 1024:.1f} KiB a run | {first}, {half}, {last} | {one['tensor_slope']:.2f} a run |"
+        )
+    return "\n".join(
+        [
+            "# Best Of, interrupted",
+            "",
+            f"The demo workflow with ICEdit Best Of, a new seed each time, seed {result['seed']} of the bench, on "
+            f"{result['machine']}, ComfyUI on the CPU; each row is a server of its own. Slopes are of the second half, "
+            "by least squares.",
+            "",
+            "| runs | how many (interrupted) | resident: first, half way, last | slope | live tensors | slope |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
+    args = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
+    result: dict = {"seed": args.seed, "machine": describe()}
+    for name in ("interrupted", "control"):
+        result[name] = on_a_server(args.runs, args.seed, interrupt=name == "interrupted")
+        log.info("%s: %s", name, result[name])
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "interrupts.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (args.out / "interrupts.md").write_text(page(result), encoding="utf-8")
+    log.info("%s", page(result))
+
+
+if __name__ == "__main__":
+    main()
