@@ -129,7 +129,9 @@ def _qwen() -> dict[str, Node]:
         "text": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": Link("words")}),
         "empty": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": ""}, title="Negative"),
         "positive": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("text"), **method}, height=130),
-        "negative": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("empty"), **method}, height=130),
+        "negative": Node(
+            "FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("empty"), **method}, height=130
+        ),
     }
 
 
