@@ -37,6 +37,8 @@ class News:
         if not ours or len(self._reached) + len(self._bars) >= MOST_NEWS:
             return False
         node = foreign.line(data.get("node"), NODE_LENGTH)
+        if not isinstance(kind, str):
+            return False
         if kind == "progress":
             return self._is_further(node, count(data.get("value")), count(data.get("max")))
         stage = hash((kind, node))

@@ -327,3 +327,8 @@ class TestWords:
 
 def test_limits():
     assert (answers.JSON_LIMIT, answers.PICTURE_LIMIT) == (16 * MB, 256 * MB) and answers.MESSAGE_LIMIT <= 16 * MB
+
+
+@pytest.mark.parametrize("kind", [["executing"], {"type": "executing"}, None, 1.5, True])
+def test_a_message_whose_type_is_no_word_is_no_news(kind: object):
+    assert not News().is_news(kind, {"node": "1"}, ours=True)
