@@ -43,14 +43,13 @@ PEAK, SPREAD = 0.35, (8, 0.1)  # shares of the strongest news, of one pixel or o
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
 
-def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0, beside: bool = True) -> Tensor:
+def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0) -> Tensor:
     """Find the changed pixels.
 
     Args:
         left, right: (B, h, w, 3) decoded panels in [0, 1].
         source: (B, h, w, 3), what the left panel shows, at the same size.
         threshold: factor on the tuned threshold.
-        beside: whether the panels were decoded beside each other, as one diptych.
     Returns:
         (B, h, w) float32, 1 = changed. Equal panels give 0 everywhere, a change of nearly all 1 everywhere.
     """
@@ -59,7 +58,7 @@ def changed(left: Tensor, right: Tensor, source: Tensor, threshold: float = 1.0,
     left, right, source = (x.float().movedim(-1, 1) for x in (left, right, source))  # (B, 3, h, w)
     smooth = _smooth(left, right, source)
     strength = _strength(*smooth, source)
-    border = _border(strength) & beside
+    border = _border(strength)
     limit = threshold * _limit(left, source, strength) * torch.where(border, BORDER_LIMIT, 1.0)
     start = torch.minimum(_out_of_range(*smooth, source, SEED_RANGE), strength)
     change = _news(*smooth, source, start, strength, limit, border)
