@@ -49,10 +49,7 @@ class ICEditLoadLoRA(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, lora_name=None, **_) -> str:
         """A file changed on disk counts as a new input; a linked name arrives as None."""
-        if lora_name is None:
-            return ""
-        stat = paths.lora_path(lora_name).stat()
-        return f"{stat.st_mtime_ns}:{stat.st_size}"
+        return paths.lora_state(lora_name)
 
     @classmethod
     def execute(cls, model, lora_name, strength, top_k=0) -> io.NodeOutput:

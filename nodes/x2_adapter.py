@@ -71,10 +71,7 @@ class ICEditX2Adapter(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, adapter_name=None, **_) -> str:
         """A file changed on disk counts as a new input; a linked name arrives as None."""
-        if adapter_name is None:
-            return ""
-        stat = paths.lora_path(adapter_name, x2edit.WHO).stat()
-        return f"{stat.st_mtime_ns}:{stat.st_size}"
+        return paths.lora_state(adapter_name, x2edit.WHO)
 
     @classmethod
     async def execute(cls, model, adapter_name, task, strength, top_k=0, judge=None, instruction="") -> io.NodeOutput:

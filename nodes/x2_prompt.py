@@ -57,10 +57,7 @@ class ICEditX2Prompt(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, adapter_name=None, **_) -> str:
         """A file changed on disk counts as a new input; a linked name arrives as None."""
-        if adapter_name is None:
-            return ""
-        stat = paths.lora_path(adapter_name, x2_text.WHO).stat()
-        return f"{stat.st_mtime_ns}:{stat.st_size}"
+        return paths.lora_state(adapter_name, x2_text.WHO)
 
     @classmethod
     def execute(cls, clip, adapter_name, instruction, guidance, wording=words.PUBLISHED) -> io.NodeOutput:

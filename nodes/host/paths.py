@@ -30,3 +30,15 @@ def lora_path(name: str, who: str = "ICEdit Load LoRA") -> Path:
     if path is None:
         raise ValueError(f"{who}: {name} is not there, but a file in models/loras is needed. Put it there and refresh.")
     return Path(path)
+
+
+def lora_state(name: str | None, who: str = "ICEdit Load LoRA") -> str:
+    """What changes when the file changes on disk, for `fingerprint_inputs`; a linked name arrives there as None.
+
+    Raises:
+        ValueError: see `lora_path`.
+    """
+    if name is None:
+        return ""
+    stat = lora_path(name, who).stat()
+    return f"{stat.st_mtime_ns}:{stat.st_size}"
