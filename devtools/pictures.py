@@ -40,6 +40,8 @@ THUMBNAILS = {
     "keep_kontext": "made by the demo model; FLUX.1 Kontext was not run",
     "keep_qwen_image_edit": "made by the demo model; Qwen-Image-Edit was not run",
     "keep_flux2": "made by the demo model; FLUX.2 was not run",
+    "x2edit": "made by the demo model; X2Edit was not run",
+    "x2edit_turbo": "made by the demo model; X2Edit was not run",
 }
 
 Pair = tuple[Image.Image, Image.Image, str]

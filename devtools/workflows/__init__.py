@@ -25,6 +25,7 @@ from .judges import host_judge, person_judge, server_judge
 from .keep_unedited import keep_workflows
 from .models import MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 from .multi_turn import multi_turn_workflow
+from .x2edit import x2edit_workflows
 
 __all__ = [
     "INSTRUCTION",
@@ -51,14 +52,15 @@ DEMO_TURNS = ("color the green circle orange", "remove the pink square", "add a 
 
 
 def _note(name: str) -> str:
-    """The text of a note; the files of FLUX Fill and the demo's width are taken in at `@fill_files` and `@panel`.
+    """The text of a note; files that several notes name, and the demo's width, are taken in at `@`.
 
     Names are bold in notes: the front end's Nodes 2.0 shows code in a colour that cannot be read on a note.
     """
     notes = ROOT / "devtools" / "notes"
-    files = (notes / "fill_files.md").read_text(encoding="utf-8").strip()
     text = (notes / f"{name}.md").read_text(encoding="utf-8")
-    return text.replace("@fill_files", files).replace("@panel", str(_demo_config()["panel"]))
+    for part in ("fill_files", "x2edit_files"):
+        text = text.replace(f"@{part}\n", (notes / f"{part}.md").read_text(encoding="utf-8"))
+    return text.replace("@panel", str(_demo_config()["panel"]))
 
 
 def _demo_config() -> dict[str, Any]:
@@ -69,7 +71,7 @@ def _demo_config() -> dict[str, Any]:
 def definitions() -> dict[str, Workflow]:
     """File name -> workflow."""
     any_editor = {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
-    return _edits() | _turns() | _filters() | any_editor | keep_workflows(_note)
+    return _edits() | _turns() | _filters() | any_editor | keep_workflows(_note) | x2edit_workflows(_note)
 
 
 def _demo() -> dict[str, Any]:

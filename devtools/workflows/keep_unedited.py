@@ -47,30 +47,40 @@ ONE = Mapping[str, Node]
 def keep_workflows(note: Callable[[str], str]) -> dict[str, Workflow]:
     """File name -> workflow, for each editor; `note` gives the text of a note."""
     return {
-        "keep_kontext": _workflow(_kontext_files(), _kontext(), _kontext_sampling(), note("keep_kontext")),
-        "keep_qwen_image_edit": _workflow(_qwen_files(), _qwen(), _qwen_sampling(), note("keep_qwen_image_edit")),
-        "keep_flux2": _workflow(_flux2_files(), _flux2(), _flux2_sampling(), note("keep_flux2")),
+        "keep_kontext": kept_edit(_kontext_files(), _kontext(), _kontext_sampling(), note("keep_kontext")),
+        "keep_qwen_image_edit": kept_edit(_qwen_files(), _qwen(), _qwen_sampling(), note("keep_qwen_image_edit")),
+        "keep_flux2": kept_edit(_flux2_files(), _flux2(), _flux2_sampling(), note("keep_flux2")),
     }
 
 
-def _workflow(loaders: ONE, prepare: ONE, sample: ONE, note: str) -> Workflow:
-    """`prepare` conditions on the picture that the editor sees, `sample` ends in `decode`."""
+def kept_edit(
+    loaders: ONE, prepare: ONE, sample: ONE, note: str, asked: ONE | None = None, prefix: str = "ICEdit/keep"
+) -> Workflow:
+    """An edit, put back on its source.
+
+    Args:
+        prepare: conditions on the picture that the editor sees.
+        sample: ends in `decode`.
+        asked: what the user says beside the words.
+    """
+    asked = asked or {}
     kept = {"source": Link("image"), "edit": Link("decode"), "vae": Link("vae")}
     nodes = {
         **note_node(note),
         **loaders,
         "image": Node("LoadImage", {"image": "example.png"}, title="Your picture"),
         "words": Node("PrimitiveStringMultiline", {"value": INSTRUCTION}, title="What to change", height=140),
+        **asked,
         **prepare,
         **sample,
         "keep": Node("ICEditKeepUnedited", kept),
-        "save": Node("SaveImage", {"images": Link("keep"), "filename_prefix": "ICEdit/keep"}, "Edited", height=360),
+        "save": Node("SaveImage", {"images": Link("keep"), "filename_prefix": prefix}, "Edited", height=360),
     }
     return Workflow(
         nodes,
         (
             models_column(loaders),
-            Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", "words")),)),
+            Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", "words", *asked)),)),
             Column(NARROW, (Group("3 Prepare", AMBER, tuple(prepare)),)),
             Column(NARROW, (Group("4 Sample", PURPLE, tuple(sample)),)),
             Column(WIDE, (Group("5 Keep what was not edited", GREEN, ("keep", "save")),)),
@@ -78,7 +88,8 @@ def _workflow(loaders: ONE, prepare: ONE, sample: ONE, note: str) -> Workflow:
     )
 
 
-def _sampled(model: Link, steps: int, cfg: float) -> dict[str, Node]:
+def sampled(model: Link, steps: int, cfg: float) -> dict[str, Node]:
+    """From the model to the decoded edit."""
     settings = {"seed": 42, "steps": steps, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     links = {"model": model, "positive": Link("positive"), "negative": Link("negative"), "latent_image": Link("encode")}
     return {
@@ -108,7 +119,7 @@ def _kontext() -> dict[str, Node]:
 
 
 def _kontext_sampling() -> dict[str, Node]:
-    return _sampled(Link("unet"), 20, 1.0)
+    return sampled(Link("unet"), 20, 1.0)
 
 
 def _qwen_files() -> dict[str, Node]:
@@ -139,7 +150,7 @@ def _qwen_sampling() -> dict[str, Node]:
     return {
         "shift": Node("ModelSamplingAuraFlow", {"model": Link("unet"), "shift": 3.1}),
         "norm": Node("CFGNorm", {"model": Link("shift"), "strength": 1.0}, height=130),
-        **_sampled(Link("norm"), 40, 4.0),
+        **sampled(Link("norm"), 40, 4.0),
     }
 
 

@@ -27,6 +27,7 @@ FOLDERS = {
     "clip_name2": "text_encoders",
     "vae_name": "vae",
     "lora_name": "loras",
+    "adapter_name": "loras",
     "ckpt_name": "checkpoints",
 }
 """Input of a loader node -> folder below ComfyUI/models."""

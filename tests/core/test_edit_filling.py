@@ -12,7 +12,7 @@ from icedit_core.cli import fill
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 ONE_EDIT = (
     "icedit_demo", "icedit_flux_fill", "icedit_normal_lora", "icedit_training_free", "icedit_early_filter",
-    "icedit_early_filter_demo", "best_of_any_editor",
+    "icedit_early_filter_demo", "best_of_any_editor", "x2edit", "x2edit_turbo",
 )  # fmt: skip
 WORDS = "PrimitiveStringMultiline"
 

@@ -1,5 +1,7 @@
 """X2Edit's text path in the host, against transformers' Qwen2.5-VL with the same small random weights."""
 
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,11 +11,7 @@ from safetensors.torch import save_file
 from ..rounding import assert_rounded, error
 from . import x2edit_case as case
 
-LAYERS, WIDE, OUT, POOLED, PAD = 3, 128, 48, 24, 151643
-SIZES = {
-    "vocab_size": 151_700, "hidden_size": WIDE, "intermediate_size": 96, "num_hidden_layers": LAYERS,
-    "num_attention_heads": 1, "num_key_value_heads": 1,
-}  # fmt: skip
+LAYERS, WIDE, OUT, POOLED, PAD = 3, 128, 48, 24, 151643  # the first two as the small model of the pack has them
 
 
 @pytest.fixture(scope="module")
@@ -25,46 +23,28 @@ def host(pack):
 
 
 @pytest.fixture(scope="module")
-def clip(host):
-    """The host's CLIP of type qwen_image with a small language model and without the tower for pictures."""
-    import comfy.sd
-    from comfy import sd1_clip
-    from comfy.text_encoders import llama, qwen_image
-
-    class Small(llama.BaseLlama, torch.nn.Module):
-        def __init__(self, _config, dtype, device, operations):
-            super().__init__()
-            self.num_layers = LAYERS
-            config = llama.Qwen25_7BVLI_Config(**SIZES)
-            self.model = llama.Llama2_(config, device=device, dtype=dtype, ops=operations)
-
-    class Encoder(sd1_clip.SDClipModel):
-        def __init__(self, device="cpu", dtype=None, model_options=None):
-            super().__init__(
-                device=device, dtype=dtype, textmodel_json_config={}, special_tokens={"pad": PAD}, model_class=Small
-            )
-
-    class Stage(sd1_clip.SD1ClipModel):
-        def __init__(self, device="cpu", dtype=None, model_options=None):
-            super().__init__(device=device, dtype=dtype, name="qwen25_7b", clip_model=Encoder)
-
-    target = SimpleNamespace(params={}, clip=Stage, tokenizer=qwen_image.QwenImageTokenizer)
-    made = comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
-    draw = torch.Generator().manual_seed(0)
-    for name, weight in made.cond_stage_model.named_parameters():
-        scale = weight.shape[-1] ** -0.5 if weight.ndim == 2 else 0.1
-        weight.data.copy_(torch.randn(weight.shape, generator=draw) * scale + ("norm" in name))
-    return made
+def small(pack):
+    """The pack of the tests that has the small language model."""
+    file = Path(__file__).parent / "packs" / "small_qwen" / "__init__.py"
+    spec = importlib.util.spec_from_file_location("small_qwen", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
-def reference(clip):
+def clip(small):
+    return small.small_clip()
+
+
+@pytest.fixture(scope="module")
+def reference(clip, small):
     """The same weights in transformers' own class."""
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
     from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig
 
     rope = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6}
-    config = Qwen2_5_VLTextConfig(**SIZES, rms_norm_eps=1e-6, rope_parameters=rope, attn_implementation="eager")
+    config = Qwen2_5_VLTextConfig(**small.SIZES, rms_norm_eps=1e-6, rope_parameters=rope, attn_implementation="eager")
     model = qwen.Qwen2_5_VLTextModel(config).eval()
     model.load_state_dict(clip.cond_stage_model.qwen25_7b.transformer.model.state_dict())
     return model
