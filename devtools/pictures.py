@@ -42,6 +42,7 @@ THUMBNAILS = {
     "keep_flux2": "made by the demo model; FLUX.2 was not run",
     "x2edit": "made by the demo model; X2Edit was not run",
     "x2edit_turbo": "made by the demo model; X2Edit was not run",
+    "keep_multi_turn": "made by the demo model in three turns; Qwen was not run",
 }
 
 Pair = tuple[Image.Image, Image.Image, str]

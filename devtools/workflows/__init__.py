@@ -22,6 +22,7 @@ from .blueprints import blueprints
 from .early_filter import early_filter_workflow
 from .edit import edit_workflow
 from .judges import host_judge, person_judge, server_judge
+from .keep_turns import keep_turns_workflow
 from .keep_unedited import keep_workflows
 from .models import MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 from .multi_turn import multi_turn_workflow
@@ -71,7 +72,9 @@ def _demo_config() -> dict[str, Any]:
 def definitions() -> dict[str, Workflow]:
     """File name -> workflow."""
     any_editor = {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
-    return _edits() | _turns() | _filters() | any_editor | keep_workflows(_note) | x2edit_workflows(_note)
+    keep_turns = {"keep_multi_turn": keep_turns_workflow(_note("keep_multi_turn"))}
+    others = any_editor | keep_workflows(_note) | keep_turns | x2edit_workflows(_note)
+    return _edits() | _turns() | _filters() | others
 
 
 def _demo() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..graph import Column, Group, Link, Node, Workflow
 from .any_editor import INSTRUCTION, KONTEXT
@@ -42,13 +43,14 @@ FLUX2_VAE = {
     "directory": "vae",
 }
 ONE = Mapping[str, Node]
+VAE = Link("vae")
 
 
 def keep_workflows(note: Callable[[str], str]) -> dict[str, Workflow]:
     """File name -> workflow, for each editor; `note` gives the text of a note."""
     return {
         "keep_kontext": kept_edit(_kontext_files(), _kontext(), _kontext_sampling(), note("keep_kontext")),
-        "keep_qwen_image_edit": kept_edit(_qwen_files(), _qwen(), _qwen_sampling(), note("keep_qwen_image_edit")),
+        "keep_qwen_image_edit": kept_edit(qwen_files(), _qwen(), _qwen_sampling(), note("keep_qwen_image_edit")),
         "keep_flux2": kept_edit(_flux2_files(), _flux2(), _flux2_sampling(), note("keep_flux2")),
     }
 
@@ -88,13 +90,13 @@ def kept_edit(
     )
 
 
-def sampled(model: Link, steps: int, cfg: float) -> dict[str, Node]:
+def sampled(model: Link, steps: Any, cfg: Any, seed: Any = 42, vae: Link = VAE) -> dict[str, Node]:
     """From the model to the decoded edit."""
-    settings = {"seed": 42, "steps": steps, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    settings = {"seed": seed, "steps": steps, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple"}
     links = {"model": model, "positive": Link("positive"), "negative": Link("negative"), "latent_image": Link("encode")}
     return {
-        "sample": Node("KSampler", {**links, **settings}),
-        "decode": Node("VAEDecode", {"samples": Link("sample"), "vae": Link("vae")}),
+        "sample": Node("KSampler", {**links, **settings, "denoise": 1.0}),
+        "decode": Node("VAEDecode", {"samples": Link("sample"), "vae": vae}),
     }
 
 
@@ -122,7 +124,8 @@ def _kontext_sampling() -> dict[str, Node]:
     return sampled(Link("unet"), 20, 1.0)
 
 
-def _qwen_files() -> dict[str, Node]:
+def qwen_files() -> dict[str, Node]:
+    """Loaders of Qwen-Image-Edit 2511."""
     clip = {"clip_name": QWEN_CLIP["name"], "type": "qwen_image"}
     return {
         "unet": Node("UNETLoader", {"unet_name": QWEN["name"]}, models=(QWEN,)),
@@ -132,12 +135,17 @@ def _qwen_files() -> dict[str, Node]:
 
 
 def _qwen() -> dict[str, Node]:
-    shown = {"clip": Link("clip"), "vae": Link("vae"), "image1": Link("seen")}
+    return qwen(Link("image"), Link("clip"), Link("vae"), Link("words"))
+
+
+def qwen(image: Link, clip: Link, vae: Link, words: Link) -> dict[str, Node]:
+    """What Qwen-Image-Edit is conditioned on."""
+    shown = {"clip": clip, "vae": vae, "image1": Link("seen")}
     method = {"reference_latents_method": "index_timestep_zero"}
     return {
-        "seen": Node("FluxKontextImageScale", {"image": Link("image")}),
-        "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
-        "text": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": Link("words")}),
+        "seen": Node("FluxKontextImageScale", {"image": image}),
+        "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": vae}),
+        "text": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": words}),
         "empty": Node("TextEncodeQwenImageEditPlus", {**shown, "prompt": ""}, title="Negative"),
         "positive": Node("FluxKontextMultiReferenceLatentMethod", {"conditioning": Link("text"), **method}, height=130),
         "negative": Node(
@@ -146,12 +154,16 @@ def _qwen() -> dict[str, Node]:
     }
 
 
-def _qwen_sampling() -> dict[str, Node]:
+def qwen_model() -> dict[str, Node]:
+    """What Qwen-Image-Edit's model is sampled with, `norm` at the end."""
     return {
         "shift": Node("ModelSamplingAuraFlow", {"model": Link("unet"), "shift": 3.1}),
         "norm": Node("CFGNorm", {"model": Link("shift"), "strength": 1.0}, height=130),
-        **sampled(Link("norm"), 40, 4.0),
     }
+
+
+def _qwen_sampling() -> dict[str, Node]:
+    return {**qwen_model(), **sampled(Link("norm"), 40, 4.0)}
 
 
 def _flux2_files() -> dict[str, Node]:

@@ -52,7 +52,7 @@ def multi_turn_workflow(
         title = f"Turn {number}"
         nodes[turn] = Node(box.name, {**shared, "image": before, "instruction": words}, title=title, height=340)
         last = number == len(turns)
-        nodes[show] = _shown(Link(turn), prefix if last else None, number)
+        nodes[show] = shown(Link(turn), prefix if last else None, number)
         columns.append(
             Column(SIDE, (Group(f"{number + 2} {title}", (AMBER, PURPLE, GREEN)[number % 3], (turn, show)),))
         )
@@ -60,7 +60,8 @@ def multi_turn_workflow(
     return Workflow(nodes, tuple(columns), {box.name: box})
 
 
-def _shown(picture: Link, prefix: str | None, number: int) -> Node:
+def shown(picture: Link, prefix: str | None, number: int) -> Node:
+    """Show the picture after a turn, and save it if there is a prefix."""
     if prefix is None:
         return Node("PreviewImage", {"images": picture}, title=f"After turn {number}", height=330)
     return Node("SaveImage", {"images": picture, "filename_prefix": prefix}, title="After the last turn", height=330)

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from devtools.workflows import keep_unedited
 
@@ -25,7 +25,7 @@ def any_files(server):
         path.unlink()
 
 
-@pytest.mark.parametrize("name", ["keep_kontext", "keep_qwen_image_edit", "keep_flux2"])
+@pytest.mark.parametrize("name", ["keep_kontext", "keep_qwen_image_edit", "keep_flux2", "keep_multi_turn"])
 async def test_they_validate_unchanged(client, published_files, any_files, name):  # noqa: F811
     picture = await client.upload_image(small_picture(), "example.png", overwrite=True)
     graph = graphs.changed(graphs.shipped(name), "LoadImage", image=picture.widget)
@@ -53,3 +53,54 @@ async def test_the_sources_size_and_pixels_come_back_from_a_small_kontext(client
     assert kept.shape == before.shape == (33, 260, 3)
     assert np.array_equal(kept[:, :130], before[:, :130]) and not np.array_equal(kept[:, 130:], before[:, 130:])
     assert "by the mask" in result.text(keep)
+
+
+def of_type(graph, class_type):
+    return [number for number, node in graph.items() if node["class_type"] == class_type]
+
+
+def blots(picture):
+    """Draw 60 ellipses of all colours, so that there is something to align by."""
+    draw, random = ImageDraw.Draw(picture), np.random.default_rng(0)
+    for _ in range(60):
+        x, y, rx, ry = (int(v) for v in random.integers(4, 60, 4) * (4, 3, 1, 1))
+        draw.ellipse((x - rx // 2, y - ry // 2, x + rx // 2, y + ry // 2), tuple(random.integers(0, 255, 3).tolist()))
+    return picture
+
+
+def painted_by_an_editor(graph):
+    """The graph with stock nodes that paint a square in the editor's place, a third of the width further each turn."""
+    boxes = []
+    for turn, decode in enumerate(of_type(graph, "VAEDecode")):
+        box = decode.split(":")[0]
+        scaled = graph[f"{box}:101"] = {"class_type": "ImageScale", "inputs": dict(graph[f"{box}:101"]["inputs"])}
+        scaled["inputs"] |= {"upscale_method": "bicubic", "width": 256, "height": 192, "crop": "disabled"}
+        graph[f"{box}:ink"] = {
+            "class_type": "EmptyImage",
+            "inputs": {"width": 40, "height": 40, "batch_size": 1, "color": (0xFF0000, 0x00FF00, 0x0000FF)[turn]},
+        }
+        boxes.append((20 + 80 * turn, 60))
+        pasted = {"destination": [f"{box}:101", 0], "source": [f"{box}:ink", 0], "resize_source": False}
+        pasted |= {"x": boxes[-1][0], "y": boxes[-1][1]}
+        graph[decode] = {"class_type": "ImageCompositeMasked", "inputs": pasted}
+        del graph[f"{box}:109"]["inputs"]["vae"]
+    return graph, boxes
+
+
+async def test_turns_of_any_editor_change_their_own_part_alone(client):
+    buffer = io.BytesIO()
+    blots(Image.new("RGB", (384, 288), (120, 140, 160))).save(buffer, "PNG")
+    picture = await client.upload_image(buffer.getvalue(), "example.png", overwrite=True)
+    graph = graphs.changed(graphs.shipped("keep_multi_turn"), "LoadImage", image=picture.widget)
+    keeps, (load,) = of_type(graph, "ICEditKeepUnedited"), of_type(graph, "LoadImage")
+    assert [graph[number]["inputs"]["source"][0] for number in keeps] == [load, *keeps[:-1]]
+    graph, boxes = painted_by_an_editor(graph)
+    result = await client.run(graph, timeout=300)
+    kept = await graphs.picture(client, result)
+    source = np.asarray(Image.open(io.BytesIO(buffer.getvalue())))
+    changed = (kept != source).any(-1)
+    inside = np.zeros_like(changed)
+    for x, y in boxes:  # in the source's pixels, with a rim for what resampling spreads
+        inside[y * 3 // 2 - 6 : (y + 40) * 3 // 2 + 6, x * 3 // 2 - 6 : (x + 40) * 3 // 2 + 6] = True
+    assert kept.shape == source.shape and changed[inside].mean() > 0.5
+    assert changed[~inside].mean() < 0.02
