@@ -210,5 +210,8 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.writing")
+    beside.touch()
+    mode = stat.S_IMODE(beside.stat().st_mode)  # as the user's umask has it; safetensors writes for the owner alone
     save_file(dict(tensors), str(beside), {"format": "pt", **metadata})
+    beside.chmod(mode)
     os.replace(beside, path)

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -233,7 +234,10 @@ def _metadata(file: Path) -> dict[str, Any]:
 def _replace(file: Path, write: Callable[[Path], object]) -> None:
     """Write beside `file`, then put it in place at once: a kill leaves the whole file or none."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    temporary.touch()
+    mode = stat.S_IMODE(temporary.stat().st_mode)  # as the user's umask has it, and not for the owner alone
     write(temporary)
+    temporary.chmod(mode)
     with temporary.open("rb+") as opened:
         os.fsync(opened.fileno())
     temporary.replace(file)

@@ -15,10 +15,12 @@ from .checkpoint import Checkpoints
 from .config import Config, global_batch
 from .data.rows import BrokenRow, Rows, open_rows
 from .learner import adapter_file
-from .memory import FLUX_FILL, TEXT_TOKENS, Memory, compute, image_tokens
+from .memory import Memory, compute, image_tokens
 
 LOOKED_AT = 500  # rows that are opened; more are sampled evenly
+FEW = 200  # pairs
 NAMED = 20  # broken rows that are named
+TERA_A_SECOND = 100
 GIB = 2**30
 Say = Callable[[str], None]
 
@@ -30,8 +32,11 @@ def run(config: Config, resume: str, say: Say) -> list[str]:
     _adapter(say, config, problems)
     rows = _data(say, config, base, problems)
     _plan(say, config, rows, resume)
+    if base is None:
+        return problems  # what it takes depends on the base
     try:
         needed = _memory(say, config, base)
+        _time(say, config, base, needed)
         _disk(say, config, base, rows, needed)
     except ValueError as problem:
         problems.append(str(problem))
@@ -77,6 +82,11 @@ def _data(say: Say, config: Config, base: Base | None, problems: list[str]) -> R
     usable = len(rows) - len(broken)
     if usable <= config.held_out:
         problems.append(f"{usable} usable rows, but more than the {config.held_out} of validation.rows are needed.")
+    elif usable - config.held_out < FEW:
+        say(
+            f"         {usable - config.held_out} pairs are few: enough to try, or to teach one kind of edit; "
+            "hundreds for each kind are better, and the published training had some 50 000"
+        )
     return rows
 
 
@@ -108,11 +118,9 @@ def _plan(say: Say, config: Config, rows: Rows | None, resume: str) -> None:
         say(f"         starts anew; the checkpoints in {out} are set aside")
 
 
-def _memory(say: Say, config: Config, base: Base | None) -> Memory:
+def _memory(say: Say, config: Config, base: Base) -> Memory:
     """Say the table; returns what the configured training needs."""
-    flux, text = (base.config, base.text_tokens) if base else (FLUX_FILL, TEXT_TOKENS)
-    if not base:
-        say("memory   for FLUX.1-Fill-dev, since the base could not be opened")
+    flux, text = base.config, base.text_tokens
     sample = f"{image_tokens(config.data.panel)} image + {text} text tokens"
     say(f"memory   computed, not measured; GiB a device; {config.train.batch} x ({sample})")
     say("         checkpointing   base  adapter  gradients  optimiser  average  activations   sum")
@@ -128,11 +136,25 @@ def _memory(say: Say, config: Config, base: Base | None) -> Memory:
     return found[config.train.gradient_checkpointing]
 
 
-def _disk(say: Say, config: Config, base: Base | None, rows: Rows | None, memory: Memory) -> None:
+def _time(say: Say, config: Config, base: Base, memory: Memory) -> None:
+    """Say how much there is to compute: two operations a weight and token forward, as many back, one more forward
+    pass with checkpointing. Attention between tokens and what the adapter adds come on top."""
+    tokens = image_tokens(config.data.panel) + base.text_tokens
+    passes = 3 if config.train.gradient_checkpointing else 2
+    weights = memory.base / getattr(torch, config.model.dtype).itemsize
+    step = 2 * passes * weights * tokens * config.train.batch * config.train.accumulate / 1e12
+    hours = step * config.train.steps / TERA_A_SECOND / 3600
+    say(
+        f"time     about {step:.3g} TFLOP a step (computed): {hours:.2g} hours at {TERA_A_SECOND} TFLOP a second, "
+        "which a device may reach or not; once it runs, the log says the time left, measured, from step 3 on"
+    )
+
+
+def _disk(say: Say, config: Config, base: Base, rows: Rows | None, memory: Memory) -> None:
     """Say what the checkpoints and the cache take."""
     one = 2 * memory.adapter + memory.optimiser + memory.average
     words = f"disk     checkpoints up to {(config.output.keep + 1) * one / GIB:.2f} GiB"  # one more while it is written
-    if base and rows:
+    if rows:
         cache = expected_bytes(len(rows), base, config.data.panel)
         words += f", cache up to {cache / GIB:.2f} GiB if every instruction differs"
     out = Path(config.output.folder)

@@ -6,7 +6,7 @@ import logging
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from . import restored, validation
 from .checkpoint import Checkpoints, differences, unusable, writing
 from .config import Config, flat, global_batch, identity
-from .data.rows import Rows, open_rows
+from .data.rows import BrokenRow, Rows, open_rows
 from .learner import Learner
 from .lock import FolderLock
 from .lora import save_adapter
@@ -26,6 +26,7 @@ from .setup import Base, in_time, make_accelerator, open_base, open_cache
 from .stop import Stop
 
 log = logging.getLogger(__name__)
+EARLY = 3  # steps after which the time left is said for the first time
 OnEvent = Callable[[str, dict[str, Any]], None]
 """Called on the main process with `start`, `step`, `saved` or `validated`, and what there is to say."""
 
@@ -59,7 +60,8 @@ def train(
         cache = open_cache(config, rows, base, accelerator)
         learner, lock = Learner(config, accelerator, base, cache), FolderLock(Path(config.output.folder))
         try:
-            loop = Loop(learner, rows.fingerprint(), on_event, lock)
+            words = held_out_words(rows, cache.keys[learner.rows :])
+            loop = Loop(learner, rows.fingerprint(), on_event, lock, words)
             loop.start(resume)
             with Stop() as stop:
                 finished = loop.run(stop)
@@ -71,10 +73,28 @@ def train(
             learner.release()
 
 
+def held_out_words(rows: Rows, keys: Sequence[str]) -> list[str]:
+    """The instructions of the last usable rows, by key."""
+    found: dict[str, str] = {}
+    for index in range(len(rows) - 1, -1, -1):
+        if len(found) == len(keys):
+            break
+        try:
+            row = rows[index]
+        except BrokenRow:
+            continue
+        if row.key in keys:
+            found[row.key] = row.instruction
+    return [found.get(key, "") for key in keys]
+
+
 class Loop:
     """Steps, and everything that is written around them; files are written by the main process alone."""
 
-    def __init__(self, learner: Learner, data: str, on_event: OnEvent | None, lock: FolderLock):
+    def __init__(
+        self, learner: Learner, data: str, on_event: OnEvent | None, lock: FolderLock, words: Sequence[str] = ()
+    ):
+        self.words = words  # instructions of the rows held out
         self.learner, self.config, self.accelerator = learner, learner.config, learner.accelerator
         self.out, self.main = Path(self.config.output.folder), self.accelerator.is_main_process
         self._tell: OnEvent = on_event if on_event and self.main else lambda kind, values: None
@@ -133,7 +153,7 @@ class Loop:
             step += 1
             last = step == every.train.steps
             self.seconds = before + time.monotonic() - began
-            if step % every.train.log_every == 0 or last:
+            if step % every.train.log_every == 0 or last or step == first + EARLY:
                 self._say_progress((time.monotonic() - began) / (step - first))
             if every.validation.every and (step % every.validation.every == 0 or last):
                 self._validate()
@@ -235,8 +255,9 @@ class Loop:
             rows = range(learner.rows, len(learner.cache))
             with learner.averaged(), self.accelerator.autocast():
                 picture = validation.paint(
-                    learner.trainable, learner.base, learner.cache, rows, self.config.validation, learner.to_device
-                )
+                    learner.trainable, learner.base, learner.cache, rows, self.config.validation, learner.to_device,
+                    self.words,
+                )  # fmt: skip
             validation.save_picture(picture, path)
             log.info("step %d: painted %s", learner.step, path)
             self._tell("validated", {"step": learner.step, "path": path})

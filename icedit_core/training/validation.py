@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .base import Base
@@ -19,6 +18,7 @@ from .config import Validation
 from .objective import velocity
 
 GAP = 4  # px between pictures
+COLUMNS = ("before", "edit", "after")
 
 
 def schedule(steps: int, tokens: int) -> list[float]:
@@ -59,8 +59,11 @@ def paint(
     rows: Sequence[int],
     settings: Validation,
     to_device: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    words: Sequence[str] = (),
 ) -> Image.Image:
     """One strip a row: source | edit | target, source and target as the autoencoder gives them back.
+
+    `words` are the rows' instructions, written over their strips.
 
     A row's starting noise depends on the seed and its place alone, so that pictures of different steps compare.
     """
@@ -72,18 +75,28 @@ def paint(
         truth, made = (base.decode_latents(latents)[0].cpu() for latents in (batch["target"].float(), edit))
         middle = truth.shape[-1] // 2
         strips.append([truth[..., :middle], made[..., middle:], truth[..., middle:]])
-    return _sheet(strips)
+    return _sheet(strips, words)
 
 
-def _sheet(strips: list[list[Tensor]]) -> Image.Image:
-    """Pictures (3, H, W) in [0, 1] as rows and columns with a white gap."""
+def _sheet(strips: list[list[Tensor]], words: Sequence[str]) -> Image.Image:
+    """Pictures (3, H, W) in [0, 1] as rows and columns with a white gap, named above and each row with its words."""
     _, h, w = strips[0][0].shape
-    sheet = np.full((len(strips) * (h + GAP) - GAP, len(strips[0]) * (w + GAP) - GAP, 3), 255, dtype=np.uint8)
+    font = ImageFont.load_default(max(11, h // 24))
+    line = round(font.size * 1.5)
+    sheet = Image.new("RGB", (len(strips[0]) * (w + GAP) - GAP, line + len(strips) * (line + h + GAP) - GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for j, name in enumerate(COLUMNS):
+        draw.text((j * (w + GAP) + GAP, line // 8), name, "grey", font)
     for i, strip in enumerate(strips):
+        top = line + i * (line + h + GAP)
+        said = words[i] if i < len(words) else ""
+        while said and draw.textlength(said, font) > sheet.width - 2 * GAP:
+            said = said.removesuffix(" ...")[:-1].rstrip() + " ..." if len(said) > 4 else ""
+        draw.text((GAP, top + line // 8), said, "black", font)
         for j, picture in enumerate(strip):
-            top, left = i * (h + GAP), j * (w + GAP)
-            sheet[top : top + h, left : left + w] = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-    return Image.fromarray(sheet)
+            pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+            sheet.paste(Image.fromarray(pixels), (j * (w + GAP), top + line))
+    return sheet
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
