@@ -1,6 +1,6 @@
 """Write scenes as a folder of pairs that `icedit train` reads.
 
-python demo/export_pairs.py OUT --count 200 [--size 64] [--seed 0]
+python demo/export_pairs.py OUT --count 200 [--size 96] [--seed 0]
 
 OUT holds NNNNNN_source.png, NNNNNN_target.png and pairs.jsonl with source, target, instruction and task. The families
 come in turn; the seeds are training seeds, so measurements on unseen scenes stay fair.

@@ -6,7 +6,6 @@ The folder holds icedit_demo_{fill,vae,t5}.safetensors and config.json. The T5 t
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,7 @@ def parts(folder: Path, tokenizer: Path | None) -> Parts:
     """How to load the demo model from `folder`.
 
     Args:
-        tokenizer: folder of the T5 tokenizer, whose tokenizer.json is read; None takes that of the ComfyUI which
-            COMFYUI_PATH names, or which has this folder in it.
+        tokenizer: folder of the T5 tokenizer, whose tokenizer.json is read.
     Raises:
         ValueError: files are missing.
     """
@@ -42,13 +40,11 @@ def parts(folder: Path, tokenizer: Path | None) -> Parts:
             f"demo model: {folder} has no {', '.join(missing)}, but the demo's files are needed there. "
             "Name the folder demo/weights of the pack."
         )
-    tokenizer = tokenizer or _tokenizer_of_comfyui(folder)
     if tokenizer is None or not (tokenizer / "tokenizer.json").is_file():
         got = f"{tokenizer} without a tokenizer.json" if tokenizer else "no tokenizer"
         raise ValueError(
             f"demo model: got {got}, but T5's tokenizer is needed. "
-            "Set COMFYUI_PATH to the folder of a ComfyUI, which has it, or name its folder "
-            "comfy/text_encoders/t5_tokenizer: [model] tokenizer."
+            "Name the folder comfy/text_encoders/t5_tokenizer of a ComfyUI: [model] tokenizer."
         )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     identities = {name: file_identity(path, path.stat().st_size) for name, path in files.items()}
@@ -70,13 +66,6 @@ def parts(folder: Path, tokenizer: Path | None) -> Parts:
         encoders=f"demo-{encoders}",
         identity=f"demo-{hash_of(*identities.values(), encoders, str(config['guidance']))}",
     )
-
-
-def _tokenizer_of_comfyui(folder: Path) -> Path | None:
-    named = os.environ.get("COMFYUI_PATH")
-    places = [Path(named).expanduser()] if named else [*folder.absolute().parents, *folder.resolve().parents]
-    found = (place / "comfy" / "text_encoders" / "t5_tokenizer" for place in places)
-    return next((place for place in found if named or (place / "tokenizer.json").is_file()), None)
 
 
 def transformer_config(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:

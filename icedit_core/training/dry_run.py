@@ -15,12 +15,13 @@ from .checkpoint import Checkpoints
 from .config import Config, global_batch
 from .data.rows import BrokenRow, Rows, open_rows
 from .learner import adapter_file
-from .memory import Memory, compute, image_tokens
+from .memory import FLUX_FILL, Memory, compute, image_tokens
+from .setup import in_time
 
 LOOKED_AT = 500  # rows that are opened; more are sampled evenly
 FEW = 200  # pairs
 NAMED = 20  # broken rows that are named
-TERA_A_SECOND = 100
+GPU, CPU = 100, 0.1  # TFLOP a second, for an estimate
 GIB = 2**30
 Say = Callable[[str], None]
 
@@ -32,12 +33,13 @@ def run(config: Config, resume: str, say: Say) -> list[str]:
     _adapter(say, config, problems)
     rows = _data(say, config, base, problems)
     _plan(say, config, rows, resume)
-    if base is None:
-        return problems  # what it takes depends on the base
     try:
-        needed = _memory(say, config, base)
-        _time(say, config, base, needed)
-        _disk(say, config, base, rows, needed)
+        if base is None:  # what it takes is not known, but FLUX.1-Fill-dev shows whether the layers' names fit
+            compute(FLUX_FILL, config, checkpointing=True)
+        else:
+            needed = _memory(say, config, base)
+            _time(say, config, base, needed)
+            _disk(say, config, base, rows, needed)
     except ValueError as problem:
         problems.append(str(problem))
     return problems
@@ -143,10 +145,11 @@ def _time(say: Say, config: Config, base: Base, memory: Memory) -> None:
     passes = 3 if config.train.gradient_checkpointing else 2
     weights = memory.base / getattr(torch, config.model.dtype).itemsize
     step = 2 * passes * weights * tokens * config.train.batch * config.train.accumulate / 1e12
-    hours = step * config.train.steps / TERA_A_SECOND / 3600
+    device, speed = ("GPU", GPU) if torch.cuda.is_available() else ("CPU", CPU)
+    whole = in_time(step * config.train.steps / speed)
     say(
-        f"time     about {step:.3g} TFLOP a step (computed): {hours:.2g} hours at {TERA_A_SECOND} TFLOP a second, "
-        "which a device may reach or not; once it runs, the log says the time left, measured, from step 3 on"
+        f"time     about {step:.3g} TFLOP a step (computed): {whole} for a {device} of {speed:g} TFLOP a second, "
+        "others in proportion. Once it runs, the log says the time left, measured, from step 3 on"
     )
 
 

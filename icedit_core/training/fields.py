@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
+import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +15,15 @@ from typing import Any
 
 WORDS: dict[type, str] = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
 
 def key(default: Any = dataclasses.MISSING, **rules: Any) -> Any:
     """A field of a section; without a default it must be given.
 
     Args:
         rules: least, most, above, below, multiple for numbers; choices; path (a relative one starts at the file's
-            folder, but not the empty one).
+            folder, but not the empty one; ${NAME} is the environment's).
     """
     return dataclasses.field(default=default, metadata=rules)
 
@@ -85,8 +89,19 @@ def _checked(value: Any, wanted: Any, rules: Mapping[str, Any], where: str, fold
     if need := _broken_rule(value, SimpleNamespace(**rules)):
         raise ValueError(f"{where} is {value!r}, but {need} is needed.")
     if rules.get("path") and folder is not None and value:
-        return str(folder / Path(value).expanduser())
+        return str(folder / Path(_filled(value, where)).expanduser())
     return value
+
+
+def _filled(path: str, where: str) -> str:
+    """`path` with ${NAME} replaced by the environment's value."""
+    for name in _VARIABLE.findall(path):
+        if not os.environ.get(name):
+            raise ValueError(
+                f"{where} is {path!r}, but {name} is not set. Set it (export {name}=..., in Windows set {name}=...) or "
+                "write the folder here."
+            )
+    return _VARIABLE.sub(lambda found: os.environ[found[1]], path)
 
 
 def _broken_rule(value: Any, rules: SimpleNamespace) -> str:

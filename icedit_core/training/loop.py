@@ -153,8 +153,11 @@ class Loop:
             step += 1
             last = step == every.train.steps
             self.seconds = before + time.monotonic() - began
-            if step % every.train.log_every == 0 or last or step == first + EARLY:
+            if step % every.train.log_every == 0 or last:
                 self._say_progress((time.monotonic() - began) / (step - first))
+            elif step == first + EARLY and self.main:
+                left = in_time((time.monotonic() - began) / EARLY * (every.train.steps - step))
+                log.info("step %d of %d: about %s left", step, every.train.steps, left)
             if every.validation.every and (step % every.validation.every == 0 or last):
                 self._validate()
             if step % every.output.save_every == 0 or last or asked:

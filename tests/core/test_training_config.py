@@ -185,3 +185,14 @@ class TestOptimisers:
         made = optimisers.make(config.Optimiser(name="adamw"), [torch.nn.Parameter(torch.zeros(2))])
         assert isinstance(made, torch.optim.AdamW) and made.param_groups[0]["lr"] == 1e-4
         assert optimisers.found_scale(made) is None
+
+
+def test_paths_may_hold_variables_of_the_environment(tmp_path, monkeypatch):
+    values = {"model": {"base": "${ICEDIT_TEST}/base"}, "data": {"path": "$d"}, "train": {"steps": 1}}
+    values["output"] = {"folder": "out"}
+    monkeypatch.delenv("ICEDIT_TEST", raising=False)
+    with pytest.raises(ValueError, match=r"model\.base is .*, but ICEDIT_TEST is not set\. Set it"):
+        parse(values, folder=tmp_path)
+    monkeypatch.setenv("ICEDIT_TEST", str(tmp_path / "there"))
+    made = parse(values, folder=Path("/elsewhere"))
+    assert made.model.base == str(tmp_path / "there" / "base") and made.data.path == str(Path("/elsewhere/$d"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from icedit_core.cli.main import main
 from icedit_core.training import dry_run, loop, memory, validation
 from icedit_core.training.config import parse
+from icedit_core.training.data.rows import BrokenRow, open_rows
 from icedit_core.training.lora import Trainable
 from icedit_core.training.objective import draws, flow_matching_loss, velocity
 
@@ -80,7 +83,6 @@ def mean_loss(base, cache, settings, tensors=None) -> float:
 def test_it_learns_and_gives_the_base_back_as_it_was(trained):
     from accelerate import Accelerator
 
-    from icedit_core.training.data.rows import open_rows
     from icedit_core.training.setup import open_cache
 
     settings, base = trained["config"], trained["base"]
@@ -138,9 +140,10 @@ def test_the_pictures_show_the_rows_held_out(trained):
     assert [path.name for path in pictures] == ["00000020.png", "00000040.png"]
     sheet = np.asarray(Image.open(pictures[1]))
     side, gap = world.PANEL, validation.GAP
-    assert sheet.shape == (2 * side + gap, 3 * side + 2 * gap, 3)
+    line = sheet.shape[0] // 3 - (2 * side + gap) // 3  # the columns' names, and words over each of the two rows
+    assert sheet.shape == (2 * side + gap + 3 * line, 3 * side + 2 * gap, 3)
     source = np.asarray(Image.open(trained["config"].data.path + f"/{world.ROWS - 2}_source.png"))[::8, ::8]
-    shown = sheet[:side:8, :side:8]
+    shown = sheet[2 * line : 2 * line + side : 8, :side:8]
     assert np.abs(shown[..., 0].astype(int) - source[..., 0]).mean() < 3  # the tiny autoencoder keeps the first channel
     assert (trained["out"] / "loss.png").stat().st_size > 5000
 
@@ -158,6 +161,43 @@ def test_the_last_rows_are_never_trained_on(data, tmp_path, monkeypatch):
     monkeypatch.setattr(Cache, "batch", spy)
     loop.train(world.config(data, tmp_path, validation={"every": 8, "rows": 3, "steps": 1}), base=world.base())
     assert seen == set(range(world.ROWS - 3))
+
+
+def is_broken(rows, index) -> bool:
+    try:
+        rows[index]
+    except BrokenRow:
+        return True
+    return False
+
+
+def test_held_out_rows_are_painted_with_their_words(data, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        validation, "_sheet", lambda strips, words: said.append(list(words)) or Image.new("RGB", (8, 8))
+    )
+    settings = world.config(data, tmp_path, validation={"every": 8, "rows": 2, "steps": 1})
+    loop.train(settings, base=world.base())
+    rows = open_rows(settings.data)
+    usable = [rows[i].instruction for i in range(len(rows)) if not is_broken(rows, i)]
+    assert said and all(words == usable[-2:] for words in said)
+
+
+@pytest.mark.parametrize("words", [("make it red", "w" * 400), ()])
+def test_a_sheet_has_room_for_words_and_pictures(words):
+    strips = [[torch.full((3, 96, 96), shade) for shade in (0.2, 0.5, 0.8)]] * 2
+    sheet = np.asarray(validation._sheet(strips, words))
+    assert [(sheet == shade).all(-1).sum() >= 2 * 96 * 96 for shade in (51, 128, 204)] == [True] * 3
+    assert (sheet[:16] < 200).any(), "the columns are named"
+    dark = (sheet == 0).all(-1).any()
+    assert dark == bool(words)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file modes are POSIX's")
+def test_the_adapters_file_has_the_mode_of_the_umask(trained):
+    before = os.umask(0o022)
+    os.umask(before)
+    assert stat.S_IMODE((trained["out"] / "adapter.safetensors").stat().st_mode) == 0o666 & ~before
 
 
 def test_too_few_rows_for_validation_is_said(data, tmp_path):
@@ -275,6 +315,7 @@ class TestCommand:
         wanted = ("none", "no.safetensors", "validation.rows", "'nowhere' fits no Linear")
         assert all(words in problem for words, problem in zip(wanted, problems, strict=True))
         assert not (tmp_path / "out").exists()
+        assert "GiB" not in said, "without its base, what a training takes is not known"
 
     def test_a_dry_run_says_what_it_computed(self, data, tmp_path, monkeypatch):
         monkeypatch.setattr(dry_run, "load_base", lambda *_, **__: world.base())
@@ -282,6 +323,7 @@ class TestCommand:
         assert dry_run.run(world.config(data, tmp_path / "o"), "auto", lines.append) == []
         text = "\n".join(lines)
         assert "1 double and 2 single blocks" in text and "computed, not measured" in text and "<- configured" in text
+        assert "pairs are few" in text and "TFLOP a step" in text
         assert "8 steps of 2 x 2 samples" in text and not (tmp_path / "o").exists()
 
     def test_a_wrong_file_is_one_line_and_code_2(self, tmp_path, capsys):
