@@ -1,4 +1,4 @@
-"""Make the README's picture and the workflows' thumbnails with the shipped demo workflow.
+"""Make the pictures of the README and docs/ and the workflows' thumbnails with the shipped demo workflow.
 
     python dev.py bench pictures      # writes docs/images/*.png and workflows/*.jpg
 
