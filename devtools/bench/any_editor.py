@@ -59,7 +59,7 @@ def make(seed: int, source: Tensor, other: Tensor, codec: Codec) -> Made:
     """Edit `source` locally, with a part of `other` or without, and let the editor return it."""
     rng = random.Random(seed)
     kind, form = KINDS[seed % len(KINDS)], FORMATS[seed // len(KINDS) % len(FORMATS)]
-    target = _eight_bit(_local(rng, kind, source, other))
+    target = eight_bit(local(rng, kind, source, other))
     size = _size(form, (source.shape[0], source.shape[1]))
     down, across = size[0] / source.shape[0], size[1] / source.shape[1]
     zoom = 1 + rng.uniform(-ZOOM, ZOOM)
@@ -71,7 +71,7 @@ def make(seed: int, source: Tensor, other: Tensor, codec: Codec) -> Made:
     edit = _blurred(edit, rng.uniform(0, BLUR))
     gain, offset = (torch.tensor([rng.uniform(-COLOURS, COLOURS) for _ in range(3)]) for _ in range(2))
     edit = codec((edit * (1 + gain) + offset).clamp(0, 1))
-    return Made(kind, form, source, target, _eight_bit(edit), scale, shift)
+    return Made(kind, form, source, target, eight_bit(edit), scale, shift)
 
 
 def jpeg(picture: Tensor) -> Tensor:
@@ -97,9 +97,10 @@ def _size(form: str, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _local(rng: random.Random, kind: str, source: Tensor, other: Tensor) -> Tensor:
+def local(rng: random.Random, kind: str, source: Tensor, other: Tensor, shares: tuple[float, float] = SHARES) -> Tensor:
+    """Edit a part of `source` of such a share; `other` is what is pasted."""
     height, width = source.shape[:2]
-    radius = (rng.uniform(*SHARES) * height * width / math.pi) ** 0.5
+    radius = (rng.uniform(*shares) * height * width / math.pi) ** 0.5
     stretch = rng.uniform(0.8, 1.25)
     ry, rx = min(radius * stretch, 0.4 * height), min(radius / stretch, 0.4 * width)
     cy, cx = rng.uniform(ry + 0.08 * height, 0.92 * height - ry), rng.uniform(rx + 0.08 * width, 0.92 * width - rx)
@@ -138,5 +139,6 @@ def _image(picture: Tensor) -> Image.Image:
     return Image.fromarray(np.round(picture.numpy() * 255).astype(np.uint8))
 
 
-def _eight_bit(picture: Tensor) -> Tensor:
+def eight_bit(picture: Tensor) -> Tensor:
+    """The picture as a file of 8 bits has it."""
     return (picture.clamp(0, 1) * 255).round() / 255

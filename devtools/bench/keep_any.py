@@ -55,9 +55,10 @@ def photographs(folder: Path | None) -> list[Path]:
     return found
 
 
-def picture(path: Path) -> Tensor:
+def picture(path: Path, side: int = SIDE) -> Tensor:
+    """A file as (H, W, 3) in [0, 1], reduced to at most `side` px."""
     image = Image.open(path).convert("RGB")
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(image)).float() / 255
 
 
