@@ -7,17 +7,18 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from . import regions
 from .contact import sheet
 from .jobs import Group, Job, grouped
-from .judges import Answer, Chooser, Closing, Judge, JudgeUnreadable
+from .judges import Answer, Chooser, Closing, Judge, JudgeUnreadable, asked
+from .judges.asked import Comparing, QuestionSet, Region, Score, Scoring
 from .judges.memory import RememberingJudge
-from .judges.pair import compare
-from .judges.viescore import Score, score
 from .ranking import METHODS, SCORE, Duel, Ranking, Rating, by_score, chosen, together
 
 WHO = "ICEdit Rank"
@@ -26,12 +27,14 @@ _answers: OrderedDict[tuple[str, ...], Answer] = OrderedDict()
 
 
 class Ranked(NamedTuple):
-    """best: (B, H, W, C); rankings: one per source, indices count that source's candidates; sheet: (1, H, W, 3)."""
+    """best: (B, H, W, C); rankings: one per source, indices count that source's candidates; sheet: (1, H, W, 3);
+    regions: (B, H, W), 1 where the judge saw the best edits, 0 everywhere if its question set does not ask for that."""
 
     best: Tensor
     rankings: tuple[Ranking, ...]
     report: str
     sheet: Tensor
+    regions: Tensor
 
 
 async def rank(
@@ -64,39 +67,47 @@ async def rank_jobs(jobs: Sequence[Job], judge: Judge, method: str, both_orders:
     remembering = RememberingJudge(judge, _answers)
     done = []
     try:
-        for job, groups in zip(jobs, matched, strict=True):
-            started, asked = time.monotonic(), remembering.asked
-            rankings = [
-                await _ranking(remembering, group.source, group.edits, group.words, method, both_orders)
-                for group in groups
-            ]
-            seconds = time.monotonic() - started
-            done.append((job, groups, rankings, remembering.asked - asked, seconds))
+        for groups in matched:
+            started, questions = time.monotonic(), remembering.asked
+            found = [await _ranking(remembering, group, method, both_orders) for group in groups]
+            done.append((groups, found, remembering.asked - questions, time.monotonic() - started))
     except JudgeUnreadable:
         remembering.forget()
         raise
     finally:
         freed = await judge.close() if remembering.asked and isinstance(judge, Closing) else ""
     results = []
-    for _, groups, rankings, asked, seconds in done:
-        cost = f"{asked} questions to {judge.name}, {seconds:.1f} s of judging" + f"\n{freed}" * bool(freed)
-        best = [group.edits[ranking.best] for group, ranking in zip(groups, rankings, strict=True)]
-        picture = await asyncio.to_thread(_picture, groups, rankings)
-        results.append(Ranked(_stacked(best), tuple(rankings), _report(rankings, cost), picture))
+    for groups, found, questions, seconds in done:
+        cost = f"{questions} questions to {judge.name}, {seconds:.1f} s of judging" + f"\n{freed}" * bool(freed)
+        results.append(await asyncio.to_thread(_result, groups, found, cost))
     return results
 
 
+def _result(groups: Sequence[Group], found: Sequence[_Found], cost: str) -> Ranked:
+    rankings = [ranking for ranking, _ in found]
+    best = [group.edits[ranking.best] for group, ranking in zip(groups, rankings, strict=True)]
+    masks = [regions.mask(edit, places[ranking.best]) for edit, (ranking, places) in zip(best, found, strict=True)]
+    report = _report(rankings, cost)
+    return Ranked(_stacked(best), tuple(rankings), report, _picture(groups, found), _stacked(masks))
+
+
 async def score_jobs(jobs: Sequence[Job], judge: Judge) -> list[Score]:
-    """VIEScore of every edit, in the order in which they came; errors as for `rank`, answers remembered with it."""
-    asked = []
+    """Scores of every edit in the judge's own question set, in the order in which they came; errors as for `rank`,
+    answers remembered with it.
+
+    Raises:
+        ValueError: the set compares pairs alone.
+    """
     remembering = RememberingJudge(judge, _answers)
+    questions = _scoring(asked.of(judge), WHO_SCORES)
+    work = []
     for job in jobs:
         groups = grouped(job, WHO_SCORES)
         for index, edit in enumerate(job.edits):
             group = groups[index % len(groups)]
-            asked.append((group.source, edit, group.words))
+            work.append((group.source, edit, group.words))
     try:
-        return await together([score(remembering, *one) for one in asked])
+        return await together([questions.score(remembering, *one) for one in work])
     finally:
         if remembering.asked and isinstance(judge, Closing):
             await judge.close()
@@ -107,31 +118,58 @@ async def score_all(sources: list[Tensor], edits: list[Tensor], instruction: str
     return await score_jobs([Job(sources, edits, [instruction])], judge)
 
 
-async def _ranking(
-    judge: RememberingJudge, source: Tensor, group: list[Tensor], instruction: str, method: str, both_orders: bool
-) -> Ranking:
-    """The candidates of one source, in the way that the judge and the method ask for."""
+class _Found(NamedTuple):
+    """A ranking, and where the judge saw each of its candidates' edits."""
+
+    ranking: Ranking
+    regions: Sequence[Sequence[Region]]
+
+
+async def _ranking(judge: RememberingJudge, group: Group, method: str, both_orders: bool) -> _Found:
+    """The candidates of one source, in the way that the judge, its question set and the method ask for."""
+    source, edits, instruction = group
+    nowhere: list[Sequence[Region]] = [()] * len(edits)
     if isinstance(judge.judge, Chooser):
-        index = await judge.judge.choose(source, group, instruction) if len(group) > 1 else 0
-        return chosen(len(group), index, judge.name)
-    if method == SCORE:
-
-        async def rate(index: int) -> Rating:
-            found = await score(judge, source, group[index], instruction)
-            return Rating(found.overall, found.reason, tuple(f"candidate {index}: {note}" for note in found.notes))
-
-        ranking = await by_score(len(group), rate)
-        _check_understood(judge, [not math.isnan(value) for value in ranking.scores], ranking)
-        return ranking
+        index = await judge.judge.choose(source, edits, instruction) if len(edits) > 1 else 0
+        return _Found(chosen(len(edits), index, judge.name), nowhere)
+    questions = asked.of(judge)
+    if method == SCORE or not isinstance(questions, Comparing):
+        return await _scored(judge, questions, group, method)
     duels: list[Duel] = []
 
     async def duel(first: int, second: int) -> Duel:
-        duels.append(await compare(judge, source, group, instruction, first, second, both_orders))
+        duels.append(await questions.compare(judge, source, edits, instruction, first, second, both_orders))
         return duels[-1]
 
-    ranking = await METHODS[method](len(group), duel)
+    ranking = await METHODS[method](len(edits), duel)
     _check_understood(judge, [one.understood for one in duels], ranking)
-    return ranking
+    return _Found(ranking, nowhere)
+
+
+async def _scored(judge: Judge, questions: QuestionSet, group: Group, method: str) -> _Found:
+    scoring = _scoring(questions, WHO)
+    seen: list[Sequence[Region]] = [()] * len(group.edits)
+
+    async def rate(index: int) -> Rating:
+        found = await scoring.score(judge, group.source, group.edits[index], group.words)
+        seen[index] = found.regions
+        return Rating(found.overall, found.reason, tuple(f"candidate {index}: {note}" for note in found.notes))
+
+    ranking = await by_score(len(group.edits), rate)
+    _check_understood(judge, [not math.isnan(value) for value in ranking.scores], ranking)
+    notes = ranking.notes
+    if method != SCORE:
+        notes += (f"{questions.name} rates each candidate by itself, so {method} was not used",)
+    return _Found(replace(ranking, notes=notes, asked=f"{questions.name}, {questions.scale}"), seen)
+
+
+def _scoring(questions: QuestionSet, who: str) -> Scoring:
+    if not isinstance(questions, Scoring):
+        raise ValueError(
+            f"{who}: the judge is asked as {questions.name}, which compares two edits and gives no scores, but a score "
+            "is needed. Use ICEdit Rank with method knockout or round_robin, or another judge."
+        )
+    return questions
 
 
 def _check_understood(judge: Judge, answers: list[bool], ranking: Ranking) -> None:
@@ -149,7 +187,7 @@ def _check_understood(judge: Judge, answers: list[bool], ranking: Ranking) -> No
     )
 
 
-def _stacked(pictures: list[Tensor]) -> Tensor:
+def _stacked(pictures: Sequence[Tensor]) -> Tensor:
     shapes = {tuple(picture.shape) for picture in pictures}
     if len(shapes) > 1:
         raise ValueError(
@@ -163,7 +201,7 @@ def _report(rankings: list[Ranking], cost: str) -> str:
     lines = []
     for number, ranking in enumerate(rankings):
         title = f"Source {number}: " if len(rankings) > 1 else ""
-        lines.append(f"{title}best is candidate {ranking.best} ({ranking.method})")
+        lines.append(f"{title}best is candidate {ranking.best} ({_way(ranking)})")
         lines += [
             f"{place}. candidate {index}, {_score(ranking, index)}, {ranking.reasons[index] or 'alone'}"
             for place, index in enumerate(ranking.order, 1)
@@ -172,13 +210,17 @@ def _report(rankings: list[Ranking], cost: str) -> str:
     return "\n".join([*lines, cost])
 
 
-def _picture(groups: list[Group], rankings: list[Ranking]) -> Tensor:
+def _way(ranking: Ranking) -> str:
+    return f"{ranking.method}: {ranking.asked}" if ranking.asked else ranking.method
+
+
+def _picture(groups: Sequence[Group], found: Sequence[_Found]) -> Tensor:
     pictures, captions = [], []
-    for group, ranking in zip(groups, rankings, strict=True):
+    for group, (ranking, places) in zip(groups, found, strict=True):
         pictures.append(group.source)
-        captions.append("source")
+        captions.append(f"source; {_way(ranking)}" if ranking.asked else "source")
         for place, index in enumerate(ranking.order, 1):
-            pictures.append(group.edits[index])
+            pictures.append(regions.drawn(group.edits[index], places[index]))
             captions.append(f"{place}. candidate {index}, {_score(ranking, index)} {ranking.reasons[index]}")
     return sheet(pictures, captions)
 

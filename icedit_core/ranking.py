@@ -41,8 +41,9 @@ class Ranking:
     """Candidates of one source, best first.
 
     order: indices; scores: per candidate (by index, not by place), larger is better: duels won (knockout), log
-    strength (round_robin), VIEScore's overall (score; NaN where there is none) or 1 for the one a person chose
-    (choice); reasons: per candidate, from its last duel or its own score.
+    strength (round_robin), a question set's overall (score; NaN where there is none) or 1 for the one a person chose
+    (choice); reasons: per candidate, from its last duel or its own score; asked: the question set that made scores,
+    and their scale.
     """
 
     order: tuple[int, ...]
@@ -50,6 +51,7 @@ class Ranking:
     method: str
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    asked: str = ""
 
     @property
     def best(self) -> int:

@@ -8,10 +8,37 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from .. import foreign
 from . import thoughts, words
 
 THOUGHT_TOKENS = 4096
 """Room for thoughts where nobody says otherwise; small models need one to three thousand on two pictures."""
+
+LONGEST_ANSWER = 8 * foreign.TEXT_LENGTH
+"""Characters of an answer that are kept: reasons may come first, and 512 tokens of them are more than one text."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a question is put, beyond its words; as it stands here: the likeliest token each time, nothing before.
+
+    temperature, top_p, top_k: of sampling, 0 for the likeliest token; seed: of what is drawn; system: the turn before
+    the question; numbered: "<img1>: " stands before the first picture, and so on.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    system: str = ""
+    numbered: bool = False
+
+    @property
+    def draws(self) -> bool:
+        return self.temperature > 0
+
+
+PLAIN = Manner()
 
 
 class JudgeUnavailable(ValueError):
@@ -45,7 +72,7 @@ class Answer:
         said, open_thought = thoughts.taken_off(self.text)
         if not self.text.lstrip().startswith(said):
             object.__setattr__(self, "probabilities", None)
-        object.__setattr__(self, "text", words.text(said))
+        object.__setattr__(self, "text", words.text(said, LONGEST_ANSWER))
         object.__setattr__(self, "cut", self.cut or open_thought)
         object.__setattr__(self, "trouble", words.line(self.trouble) if self.trouble else "")
 
@@ -68,8 +95,12 @@ class Judge(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
+    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int, manner: Manner = PLAIN) -> Answer:
         """Answer `question` on pictures (H, W, 3) in [0, 1], shown in this order.
+
+        Args:
+            manner: left out by whoever wants none; a judge that knows none may leave it out too, and has no question
+                set of its own then.
 
         Raises:
             JudgeUnavailable: no answer can be had.

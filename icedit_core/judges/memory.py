@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from .judge import Answer, Judge, Thinking
+from .judge import PLAIN, Answer, Judge, Manner, Thinking
 from .pictures import made_small
 
 MOST_ANSWERS = 4096
@@ -41,19 +41,25 @@ class RememberingJudge:
         return self.judge.name
 
     @property
+    def questions(self) -> object:
+        """The judge's own question set, see `asked.of`."""
+        return getattr(self.judge, "questions", None)
+
+    @property
     def thought_tokens(self) -> int:
         """See `Thinking`."""
         return self.judge.thought_tokens if isinstance(self.judge, Thinking) else 0
 
-    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
+    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int, manner: Manner = PLAIN) -> Answer:
         """See `Judge.ask`."""
         ready = [await self._prepared(picture) for picture in pictures]
-        key = (self.name, question, str(most_tokens), *(digest for _, digest in ready))
+        way = [] if manner == PLAIN else [manner]
+        key = (self.name, question, str(most_tokens), *map(repr, way), *(digest for _, digest in ready))
         if key in self.answers:
             self.answers.move_to_end(key)
             return self.answers[key]
         self.asked += 1
-        answer = await self.judge.ask([small for small, _ in ready], question, most_tokens)
+        answer = await self.judge.ask([small for small, _ in ready], question, most_tokens, *way)
         self.answers[key] = answer
         self._new.append(key)
         while len(self.answers) > MOST_ANSWERS:

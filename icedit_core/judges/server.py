@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -17,8 +17,12 @@ from torch import Tensor
 from .. import foreign
 from . import address, keys, replies, words
 from .extras import extras, refused
-from .judge import THOUGHT_TOKENS, Answer, JudgeUnavailable
+from .judge import PLAIN, THOUGHT_TOKENS, Answer, JudgeUnavailable, Manner
+from .message import turns
 from .pictures import SIDE, part
+
+if TYPE_CHECKING:
+    from .asked import QuestionSet
 
 LONGEST_MODEL = 300  # characters of a model's name, which may be a path
 LARGEST_ANSWER = 2**20  # bytes of a reply that are read
@@ -44,6 +48,7 @@ class ServerJudge:
         free_memory: after a ranking, have an Ollama server drop the model from its memory; others take no notice.
         picture_side: px of the longer side at which pictures are sent at most.
         thought_tokens: room for the thoughts of a model that thinks before it answers; 0 asks it not to think.
+        questions: the question set, see `asked.of`; None: as a model that was not made for judging edits.
     Raises:
         ValueError: see `address.parse` and `keys.check`; a model's name with control characters or without end.
     """
@@ -57,6 +62,7 @@ class ServerJudge:
     free_memory: bool = False
     picture_side: int = SIDE
     thought_tokens: int = THOUGHT_TOKENS
+    questions: QuestionSet | None = None
     _without: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     """The extras that this server has refused so far, see `extras`."""
 
@@ -76,13 +82,13 @@ class ServerJudge:
         settings += ", not thinking" * (not self.thought_tokens)
         return words.line(f"{self.model} at {self.url}{settings}", LONGEST_MODEL + address.LONGEST + 50)
 
-    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
-        """See `Judge.ask`; temperature 0, first-token probabilities asked for."""
+    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int, manner: Manner = PLAIN) -> Answer:
+        """See `Judge.ask`; first-token probabilities are asked for where the likeliest token is."""
         loop = asyncio.get_running_loop()
         deadline, wait, failed = loop.time() + self.timeout, FIRST_WAIT, 0
         while True:
             try:
-                return await self._once(pictures, question, most_tokens)
+                return await self._once(pictures, question, most_tokens, manner)
             except _Refused as refusal:
                 self._without.update(refusal.extras)
                 continue
@@ -98,14 +104,14 @@ class ServerJudge:
                 await asyncio.sleep(wait)
                 wait *= 2
 
-    async def _once(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
+    async def _once(self, pictures: Sequence[Tensor], question: str, most_tokens: int, manner: Manner) -> Answer:
         limit = aiohttp.ClientTimeout(total=self.timeout)
         who, headers = f"ICEdit judge: {self.name}", self._headers() | {"Content-Type": "application/json"}
-        fields = extras(most_tokens, self.thought_tokens > 0, self._without)
+        fields = extras(most_tokens, self.thought_tokens > 0, self._without, manner)
         try:
             async with _gate(self.parallel), aiohttp.ClientSession(timeout=limit) as session:
                 # Inside the gate and off the event loop: a body takes megabytes and tenths of a second.
-                body = await asyncio.to_thread(self._body, pictures, question, fields)
+                body = await asyncio.to_thread(self._body, pictures, question, fields, manner)
                 async with session.post(
                     f"{self.url}/chat/completions", data=body, headers=headers, allow_redirects=False
                 ) as reply:
@@ -128,10 +134,9 @@ class ServerJudge:
         address = f" {ADDRESS}" if status in (404, 405) else ""
         raise JudgeUnavailable(f"{who} refused with {status}: {words.line(text)}.{address} {self._remedy()}")
 
-    def _body(self, pictures: Sequence[Tensor], question: str, fields: Mapping[str, Any]) -> io.BytesIO:
+    def _body(self, pictures: Sequence[Tensor], question: str, fields: Mapping[str, Any], manner: Manner) -> io.BytesIO:
         shown = [part(picture, self.picture_side) for picture in pictures]
-        content = [*shown, {"type": "text", "text": question}] if shown else question
-        body = {"model": self.model, "messages": [{"role": "user", "content": content}], **fields}
+        body = {"model": self.model, "messages": turns(shown, question, manner), **fields}
         return io.BytesIO(json.dumps(body).encode())
 
     def _read(self, text: str, who: str) -> Answer:

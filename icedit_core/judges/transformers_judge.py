@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,11 +15,15 @@ from torch import Tensor
 from ..foreign import line
 from . import model_folder, peft_folder
 from .chat_template import rendered
-from .judge import THOUGHT_TOKENS, Answer
+from .judge import PLAIN, THOUGHT_TOKENS, Answer, Manner
+from .message import turns
 from .model_folder import is_model_folder, is_odd
 from .peft_folder import is_adapter_folder
 from .pictures import SIDE, shown
 from .thoughts import is_mark
+
+if TYPE_CHECKING:
+    from .asked import QuestionSet
 
 __all__ = ["TransformersJudge", "is_adapter_folder", "is_model_folder", "likely", "load"]
 TOP_TOKENS = 20
@@ -37,6 +42,7 @@ class TransformersJudge:
         stop: called before each question and each further token; raises when the person has pressed cancel.
         picture_side: px of the longer side at which pictures are shown at most.
         thought_tokens: see `Thinking`; 0 asks the chat template not to open a thought.
+        questions: the question set, see `asked.of`; None: as a model that was not made for judging edits.
     """
 
     def __init__(
@@ -46,25 +52,27 @@ class TransformersJudge:
         stop: Callable[[], None],
         picture_side: int = SIDE,
         thought_tokens: int = THOUGHT_TOKENS,
+        questions: QuestionSet | None = None,
     ):
         self.name = name
+        self.questions = questions
         self.picture_side = picture_side
         self.thought_tokens = thought_tokens
         self._ready = ready
         self._stop = stop
-        self._prompts: dict[tuple[int, str], str] = {}  # by pictures and question: a ranking repeats them
+        self._prompts: dict[tuple[int, str, Manner], str] = {}  # a ranking repeats them
 
-    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
-        """See `Judge.ask`; greedy, with first-token probabilities."""
+    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int, manner: Manner = PLAIN) -> Answer:
+        """See `Judge.ask`; with first-token probabilities."""
         await asyncio.sleep(0)  # a ranking that was cancelled ends here
         self._stop()
-        return self._answer(pictures, question, most_tokens)
+        return self._answer(pictures, question, most_tokens, manner)
 
-    def _answer(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
+    def _answer(self, pictures: Sequence[Tensor], question: str, most_tokens: int, manner: Manner) -> Answer:
         model, processor = self._ready()
-        words = self._prompt(processor, len(pictures), question)
+        words = self._prompt(processor, len(pictures), question, manner)
         try:
-            return self._generated(model, processor, pictures, words, most_tokens)
+            return self._generated(model, processor, pictures, words, most_tokens, manner)
         except BaseException as error:
             if not is_odd(error):
                 raise
@@ -73,24 +81,24 @@ class TransformersJudge:
                 "Take the model's folder as it was published, or another model."
             ) from error
 
-    def _prompt(self, processor: Any, pictures: int, question: str) -> str:
+    def _prompt(self, processor: Any, pictures: int, question: str, manner: Manner) -> str:
         """What the model's own chat template makes of a question."""
-        if (pictures, question) not in self._prompts:
+        key = pictures, question, manner
+        if key not in self._prompts:
             own = getattr(processor, "chat_template", None)
-            content = [*[{"type": "image"}] * pictures, {"type": "text", "text": question}]
             variables = {
                 **{name: str(token) for name, token in processor.tokenizer.special_tokens_map.items()},
-                "messages": [{"role": "user", "content": content}],
+                "messages": turns([{"type": "image"}] * pictures, question, manner),
                 "add_generation_prompt": True,
                 **({} if self.thought_tokens else {"enable_thinking": False}),
             }
             template = own.get("default") if isinstance(own, dict) else own
-            self._prompts[pictures, question] = rendered(template, variables, self._stop)
-        return self._prompts[pictures, question]
+            self._prompts[key] = rendered(template, variables, self._stop)
+        return self._prompts[key]
 
     @torch.inference_mode()
     def _generated(
-        self, model: Any, processor: Any, pictures: Sequence[Tensor], words: str, most_tokens: int
+        self, model: Any, processor: Any, pictures: Sequence[Tensor], words: str, most_tokens: int, manner: Manner
     ) -> Answer:
         content = [
             *({"type": "image", "image": shown(one, self.picture_side)} for one in pictures),
@@ -104,11 +112,12 @@ class TransformersJudge:
             return_dict=True,
             return_tensors="pt",
         ).to(model.device, dtype=model.dtype)
-        made = model.generate(
-            **inputs,
-            generation_config=_greedy(model, most_tokens),
-            stopping_criteria=[self._never_but_stop],
-        )
+        with _seeded(manner, model.device):
+            made = model.generate(
+                **inputs,
+                generation_config=_settings(model, most_tokens, manner),
+                stopping_criteria=[self._never_but_stop],
+            )
         told = made.sequences[0, inputs["input_ids"].shape[1] :]
         return Answer(
             _text(processor, told),
@@ -156,21 +165,37 @@ def load(folder: Path, adapter: Path | None, dtype: torch.dtype) -> tuple[Any, A
     return model.eval().requires_grad_(False), processor
 
 
-def _greedy(model: Any, most_tokens: int) -> Any:
-    """How to generate: always the likeliest token, raw logits kept, whatever the model's own settings say."""
+def _settings(model: Any, most_tokens: int, manner: Manner) -> Any:
+    """How to generate: as the manner says and raw logits kept, whatever the model's own settings say.
+
+    Only a penalty on repetitions is the model's own where tokens are drawn: published code passes the rest.
+    """
     from transformers import GenerationConfig
 
     own = model.generation_config
+    drawn = {"temperature": manner.temperature, "top_p": manner.top_p, "top_k": manner.top_k}
     return GenerationConfig(
         max_new_tokens=most_tokens,
-        do_sample=False,
+        do_sample=manner.draws,
         num_beams=1,
-        repetition_penalty=1.0,
+        repetition_penalty=(own.repetition_penalty or 1.0) if manner.draws else 1.0,
         eos_token_id=own.eos_token_id,
         pad_token_id=own.pad_token_id,
         output_logits=True,
         return_dict_in_generate=True,
+        **(drawn if manner.draws else {}),
     )
+
+
+@contextmanager
+def _seeded(manner: Manner, device: torch.device) -> Iterator[None]:
+    """Draw by the manner's seed; everybody else's random numbers go on as if nothing had been drawn."""
+    if not manner.draws:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(manner.seed)
+        yield
 
 
 def _text(processor: Any, told: Tensor) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +15,7 @@ from . import words
 from .asking import understood
 from .json_text import objects
 from .judge import Judge
+from .scores import Score
 from .viescore_questions import PQ_QUESTION, SC_QUESTION
 
 MOST_TOKENS = 512
@@ -23,24 +23,6 @@ LARGEST = 10.0
 LONGEST_REASON = 1000  # characters
 REMINDER = '\n\nAnswer with the JSON object alone, for example {"score" : [5, 5], "reasoning" : "..."}.'
 """Added when an answer could not be read, so that the second question is not the first one again."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """VIEScore of one edit, each number 0 to 10, or NaN where the judge's answer could not be read.
-
-    sc: semantic consistency, the lesser of editing success and absence of over-editing; pq: perceptual quality, the
-    lesser of naturalness and absence of artifacts; reason: the judge's words; notes: what went wrong on the way.
-    """
-
-    sc: float
-    pq: float
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def overall(self) -> float:
-        return math.sqrt(self.sc * self.pq)
 
 
 async def score(judge: Judge, source: Tensor, edit: Tensor, instruction: str) -> Score:
@@ -58,7 +40,7 @@ async def score(judge: Judge, source: Tensor, edit: Tensor, instruction: str) ->
     asked = [_rating(judge, [source, edit], sc_question, "SC"), _rating(judge, [edit], PQ_QUESTION, "PQ")]
     (sc, sc_reason, sc_note), (pq, pq_reason, pq_note) = await together(asked)
     notes = tuple(note for note in (sc_note, pq_note) if note)
-    return Score(sc, pq, f"SC {sc:g}: {sc_reason}; PQ {pq:g}: {pq_reason}", notes)
+    return Score(sc, pq, math.sqrt(sc * pq), f"SC {sc:g}: {sc_reason}; PQ {pq:g}: {pq_reason}", notes)
 
 
 async def _rating(judge: Judge, pictures: Sequence[Tensor], question: str, half: str) -> tuple[float, str, str]:

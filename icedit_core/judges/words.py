@@ -6,9 +6,9 @@ from .. import foreign
 from .keys import masked
 
 
-def text(value: str) -> str:
-    """Words of several lines, as the judge wrote them, cut at `foreign.TEXT_LENGTH` characters."""
-    return foreign.text(masked(value))
+def text(value: str, most: int = foreign.TEXT_LENGTH) -> str:
+    """Words of several lines, as the judge wrote them, cut at `most` characters."""
+    return foreign.text(masked(value), most)
 
 
 def line(value: object, most: int = foreign.LINE_LENGTH) -> str:

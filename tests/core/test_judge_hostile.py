@@ -14,6 +14,7 @@ import torch
 from icedit_core import contact, rank_images
 from icedit_core.judges import Answer, JudgeUnavailable, server
 from icedit_core.judges.server import ServerJudge
+from icedit_core.judges.judge import LONGEST_ANSWER
 from icedit_core.judges.viescore import read
 
 from .hostile_judge import CODES, KEY, NUMBER, SURROGATE, WAYS, completion, hostile_replies, hostile_server
@@ -86,7 +87,7 @@ def test_a_status_line_and_headers_are_foreign_too():
 def test_words_keep_no_key_no_code_and_one_line(content):
     said = told([("plain", 200, completion(content))] * 4)
     check_shown(said)
-    assert "best is candidate 0 (score)" in said and "SC 7: " in said and "***" in said
+    assert "best is candidate 0 (score: VIEScore, 0 to 10)" in said and "SC 7: " in said and "***" in said
 
 
 def test_a_key_that_json_hides_is_found():
@@ -97,13 +98,13 @@ def test_a_key_that_json_hides_is_found():
 @pytest.mark.parametrize("method", ["score", "knockout", "round_robin"])
 def test_a_lone_surrogate_loses_no_ranking(method):
     said = told([("plain", 200, completion(f'1\n{{"score": [7, 7], "reasoning": "{SURROGATE}"}}'))] * 8, method)
-    assert f"({method})" in said
+    assert f"best is candidate 0 ({method}" in said
     said.encode("utf-8")
 
 
 def test_an_answer_of_any_judge_is_clean():
     assert Answer(f" 1{CODES}\n{SURROGATE} {KEY}").text.replace("\n", "").isprintable()
-    assert len(Answer("1" * 10**6).text) < 2100
+    assert len(Answer("1" * 10**6).text) < LONGEST_ANSWER + 100
 
 
 @pytest.mark.parametrize("top", [[{"token": "1", "logprob": -int(NUMBER)}], [{"token": "1", "logprob": int(NUMBER)}]])

@@ -61,7 +61,7 @@ async def test_a_judges_words_are_words_on_the_page(client, server):
     async with judge_server(hostile) as (url, _):
         graph = rank_graph(url, "words are words")
         (text,), result = await shown_on(server, client, "rank", client.run(graph, timeout=60))
-    assert "best is candidate 0 (score)" in text
+    assert "best is candidate 0 (score: VIEScore, 0 to 10)" in text
     assert "<" not in text and "[[" not in text and "&lt;img src=/interrupt&gt;" in text and " &amp; " in text
     (told,) = [output["text"] for number, output in result.outputs.items() if number == "rank"]
     said = "".join(told)
