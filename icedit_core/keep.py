@@ -84,11 +84,12 @@ def keep(
     allowed, report = check_mask(WHO, source, mask, "resize")
     image = source.repeat(len(edit) // len(source), 1, 1, 1)
     weights = torch.zeros(image.shape[:3], device=source.device)
+    codecs = [None if codec is None else _once(codec) for _ in source]
     for i in range(len(edit)):
         index = i % len(source)
         before, after = source[index, ..., :3].float().clamp(0, 1), edit[i, ..., :3].to(source.device).float()
         may = None if allowed is None else allowed[index]
-        found, edited = find_edit(before, after.clamp(0, 1), may, codec, cut, step)
+        found, edited = find_edit(before, after.clamp(0, 1), may, codecs[index], cut, step)
         step()
         edited = found.colours.apply(edited, colour)
         paste(image[i], edited, found.weight)
@@ -192,6 +193,18 @@ def _look(
 def _alike(one: Colours, other: Colours) -> bool:
     pairs = zip(one.gain + one.offset, other.gain + other.offset, strict=True)
     return all(abs(a - b) < 1 / 255 for a, b in pairs)
+
+
+def _once(codec: Codec) -> Codec:
+    """Ask the codec of one source once for each size: its edits share the answer."""
+    answers: dict[torch.Size, Tensor] = {}
+
+    def through(image: Tensor) -> Tensor:
+        if image.shape not in answers:
+            answers[image.shape] = codec(image)
+        return answers[image.shape]
+
+    return through
 
 
 def _coded(source: Tensor, codec: Codec) -> Tensor:

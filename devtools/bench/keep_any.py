@@ -4,7 +4,7 @@
 
 The photographs are those of FOLDER, the sources in ComfyUI's template packages, and scikit-image's, if it is installed.
 They are reduced to 768 px. Without --vae (FLUX.2's tiny autoencoder, taef2) JPEG stands in for the autoencoder; with it
-the node is measured with that VAE connected and without.
+the node is measured with that VAE connected and without. A run that is stopped goes on where it was.
 *Kept*: of the pixels that source and target share in 8 bits, those that the result has too. *Recall*: of the pixels
 that differ by more than 8/255, those that are not the source's any more. *Ring*: mean difference from the target
 within 16 px outside the true edit, in steps of 255. *Misplaced*: mean error of the registration over the picture.
@@ -63,7 +63,7 @@ def picture(path: Path, side: int = SIDE) -> Tensor:
 
 
 def autoencoder(encoder: Path, decoder: Path) -> Codec:
-    """What FLUX.2's tiny autoencoder makes of a picture (H, W, 3), with the host's code."""
+    """What FLUX.2's tiny autoencoder makes of a picture (H, W, 3), with the host's code, in bfloat16 as on GPUs."""
     sys.path.append(os.environ["COMFYUI_PATH"])
     from comfy.cli_args import args  # noqa: PLC0415 (the host's, as the next)
 
@@ -71,14 +71,16 @@ def autoencoder(encoder: Path, decoder: Path) -> Codec:
     from comfy.taesd.taesd import TAESD  # noqa: PLC0415
 
     model = TAESD(str(encoder), str(decoder), latent_channels=128).eval()
+    model.to(torch.bfloat16, memory_format=torch.channels_last)  # a fifth of float32's time on a CPU with AMX
 
     @torch.inference_mode()
     def codec(image: Tensor) -> Tensor:
         height, width = image.shape[:2]
-        planes = image.movedim(-1, 0)[None]
+        planes = image.movedim(-1, 0)[None].to(torch.bfloat16)
         planes = torch.nn.functional.pad(planes, (0, -width % 16, 0, -height % 16), mode="replicate")
-        decoded = model.decode(model.encode(planes * 2 - 1)) / 2 + 0.5
-        return decoded[0, :, :height, :width].movedim(0, -1).clamp(0, 1).float().clone()
+        planes = planes.contiguous(memory_format=torch.channels_last)
+        decoded = model.decode(model.encode(planes * 2 - 1)).float() / 2 + 0.5
+        return decoded[0, :, :height, :width].movedim(0, -1).clamp(0, 1).clone()
 
     return codec
 

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "demo": "workshop.evaluate",  # how well the demo model carries out instructions
     "keep": "devtools.bench.keep",  # how much of what an edit must not touch is kept
     "keep-any": "devtools.bench.keep_any",  # the same for any editor: photographs, a synthetic editor, known truth
+    "keep-large": "devtools.bench.keep_large",  # time, memory and Cancel on large photographs
     "keep-turns": "devtools.bench.keep_turns",  # what wears out over five turns of any editor on a photograph
     "plain-words": "devtools.bench.plain_words",  # plain sentences on drawings made without a look at the demo
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew

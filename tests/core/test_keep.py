@@ -77,6 +77,20 @@ def test_several_edits_of_several_sources_in_order_and_with_alpha():
         assert abs(int(rows.min()) - 20 * i) <= 2 and abs(int(rows.max()) - 20 * i - 29) <= 2
 
 
+def test_edits_of_one_source_ask_the_codec_once_for_each_source_and_size():
+    sources, asked = torch.stack([drawn(3), drawn(4)]), []
+
+    def codec(images):
+        asked.append(images.shape)
+        return coded_batch(images)
+
+    edits = torch.cat([sources, sources]).clone()
+    edits[:, 20:60, 40:90] = 1 - edits[:, 20:60, 40:90]
+    done = keep(sources, edits, codec=codec)
+    alone = keep(sources[1:], edits[3:], codec=coded_batch)
+    assert len(asked) == 2 and torch.equal(done.image[3], alone.image[0])
+
+
 def test_a_mask_decides():
     source = drawn(5)
     target, _ = target_of(source)
