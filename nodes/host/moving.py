@@ -13,12 +13,12 @@ from comfy_api.latest import io
 PICTURE = "image"  # the old diptych's own widget: the name of a file
 
 
-def moved(prompt: dict[str, Any], rules: list[io.NodeReplace], installed: Container[str]) -> dict[str, Any]:
+def moved(prompt: dict[str, Any], rules: dict[io.NodeReplace, list[dict]], installed: Container[str]) -> dict[str, Any]:
     """The prompt with our nodes for those of the official pack that are not installed.
 
     Args:
         prompt: API format; returned as it is where nothing is to be replaced.
-        rules: as registered with the host.
+        rules: as registered with the host, each with its mapping of inputs.
         installed: the host's node types.
     """
     by_old = {rule.old_node_id: rule for rule in rules if rule.old_node_id not in installed}
@@ -29,7 +29,7 @@ def moved(prompt: dict[str, Any], rules: list[io.NodeReplace], installed: Contai
         rule = by_old.get(node.get("class_type", ""))
         if rule is None:
             continue
-        inputs = _inputs(rule.as_dict()["input_mapping"], node["inputs"])
+        inputs = _inputs(rules[rule], node["inputs"])
         if PICTURE in node["inputs"] and rule.new_node_id == "ICEditDiptych" and "image" not in inputs:
             inputs["image"] = _picture(result, number, node["inputs"][PICTURE])
         result[number] = {"_meta": {"title": node["class_type"]}} | node

@@ -24,12 +24,16 @@ class _Replacement(io.NodeReplace):
         outputs: how many of the old outputs the new node has, in the same places.
         widgets: those of the old inputs that are widgets, in order.
         optional: the new node's input -> the old one's, which may be absent.
+        carried: a panel of web/js on the new node -> the old widget whose value it is handed; web/js/moving.js makes a
+            node of it.
     """
 
-    def __init__(self, new: str, old: str, inputs: list[dict], outputs: int, widgets=None, optional=None):
+    def __init__(self, new: str, old: str, inputs: list[dict], outputs: int, widgets=None, optional=None, carried=None):
         super().__init__(new, old, old_widget_ids=widgets, input_mapping=inputs)
+        self.known = [{"new_id": ours, "old_id": theirs} for ours, theirs in (optional or {}).items()] + inputs
         self.front_end = {
-            "input_mapping": [{"new_id": ours, "old_id": theirs} for ours, theirs in (optional or {}).items()] + inputs,
+            "input_mapping": self.known
+            + [{"new_id": panel, "old_id": widget} for panel, widget in (carried or {}).items()],
             "output_mapping": [{"new_idx": index, "old_idx": index} for index in range(outputs)],
         }
 
@@ -38,7 +42,7 @@ class _Replacement(io.NodeReplace):
         return super().as_dict() | self.front_end
 
 
-def replacements() -> list[io.NodeReplace]:
+def replacements() -> list[_Replacement]:
     """Old node -> ours or a stock one, with the old names of what they take."""
     return [
         _Replacement(
@@ -64,6 +68,7 @@ def replacements() -> list[io.NodeReplace]:
             outputs=2,
             widgets=["image"],
             optional={"image": "image_input"},
+            carried={"icedit_pictures": "image"},
         ),
         _Replacement(
             "InpaintModelConditioning",
@@ -85,7 +90,9 @@ def replace_posted(message: dict[str, Any]) -> dict[str, Any]:
     """A posted message with the official pack's nodes replaced in its prompt."""
     if not isinstance(message.get("prompt"), dict):
         return message
-    return message | {"prompt": moved(message["prompt"], replacements(), nodes.NODE_CLASS_MAPPINGS)}
+    return message | {
+        "prompt": moved(message["prompt"], {rule: rule.known for rule in replacements()}, nodes.NODE_CLASS_MAPPINGS)
+    }
 
 
 async def register() -> None:

@@ -37,6 +37,12 @@ window.look = {
     all: () => app.canvas.graph._nodes.map((node) => node.id),
     settled: () => app.canvas.graph._nodes.length && !app.canvas.graph._nodes.some((node) => node.flags.ghost),
     enter: (id) => void app.canvas.openSubgraph(look.node(id).subgraph, look.node(id)),
+    // The node that an input is linked to, or null.
+    linked(id, name) {
+        const link = app.canvas.graph.links.get(look.node(id).inputs.find((input) => input.name === name)?.link);
+        const node = link && look.node(link.origin_id);
+        return node && { type: node.type, widgets: node.widgets.map((widget) => widget.value) };
+    },
     widget: (id, name) => look.node(id).widgets.find((widget) => widget.name === name),
 
     // Every node is on the page, and the view has stood still for two frames.

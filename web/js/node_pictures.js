@@ -54,6 +54,12 @@ export class Pictures {
         return button;
     }
 
+    /** Say something in the place of the pictures, until there are some. */
+    say(hint) {
+        this.hint = hint;
+        if (!this.entries.length) this.root.replaceChildren(hint);
+    }
+
     show(entries) {
         this.entries = entries;
         if (!entries.length) return this.root.replaceChildren(this.hint);
@@ -112,7 +118,8 @@ export function register(types, key, height, make) {
             const widget = node.addDOMWidget(key, key, pictures.root, {
                 serialize: false,
                 hideOnZoom: false,
-                getMinHeight: () => (pictures.entries.length ? height : 20),
+                getMinHeight: () => (pictures.entries.length ? height : (pictures.hintHeight ?? 20)),
+                setValue: (value) => (node.iceditCarried = value), // what nodes/host/replacements.py maps here
             });
             widget.serialize = false;
             const before = node.onExecuted;
