@@ -36,13 +36,16 @@ MOST = 0.9  # share of the picture from which an edit has no border to speak of
 Index = tuple[slice, slice, slice]
 
 
-def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
+def fit(
+    weight: Tensor, source: Tensor, right: Tensor, scale: float, step: Callable[[], None] = lambda: None
+) -> Tensor:
     """Fit an enlarged change mask to the source.
 
     Args:
         weight: (B, H, W) in [0, 1], the found change, enlarged.
         source, right: (B, H, W, 3) in [0, 1], the source and the enlarged right panel.
         scale: source px per panel px.
+        step: called before each band of the picture; may raise to stop.
     Returns:
         (B, H, W) in [0, 1], 0 where `weight` is 0.
     """
@@ -54,6 +57,7 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float) -> Tensor:
 
     fitted = weight.clone()
     for inner, outer in _bands(weight, px(NEAR + EDGE_RANGE) + 2):
+        step()
         part = _fit(weight[outer], source[outer], right[outer], px)
         fitted[inner] = part[:, inner[1].start - outer[1].start :][:, : inner[1].stop - inner[1].start]
     whole = (weight > 0.5).float().mean(dim=(1, 2), keepdim=True) >= MOST

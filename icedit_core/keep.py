@@ -98,13 +98,21 @@ def keep(
     return Kept(image, weights, tuple(report))
 
 
-def cut_out(found: Tensor, source: Tensor, edited: Tensor, cut: Cut, enlarged: float = 1.0) -> Tensor:
+def cut_out(
+    found: Tensor,
+    source: Tensor,
+    edited: Tensor,
+    cut: Cut,
+    enlarged: float = 1.0,
+    step: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Cut a found change out at the source's full resolution.
 
     Args:
         found: (1, h, w) the change, at the size in which it was looked for.
         source, edited: (1, H, W, 3) in [0, 1].
         enlarged: how many times the edit was enlarged to the source's size.
+        step: called now and then; may raise to stop.
     Returns:
         (1, H, W) in [0, 1], how much of the edit each pixel takes.
     """
@@ -112,7 +120,7 @@ def cut_out(found: Tensor, source: Tensor, edited: Tensor, cut: Cut, enlarged: f
     if tuple(found.shape[1:]) != size:  # a larger picture gets an edit one pixel of the change soft
         found = F.interpolate(found[:, None], size, mode="bilinear", antialias=True)[:, 0].clamp(0, 1)
     if enlarged > 1:  # else nothing is blurred by it
-        found = cutout.fit(found, source, edited, enlarged)
+        found = cutout.fit(found, source, edited, enlarged, step)
     return feather(grow(found, cut.grow), cut.feather)
 
 
@@ -149,7 +157,7 @@ def find_edit(
         return Found(torch.ones_like(coverage), place, Colours(), "whole"), edited
     step()
     enlarged = max(1.0, (size[0] * size[1] / (found.shape[1] * found.shape[2])) ** 0.5)
-    weight = cut_out(found, source[None], colours.apply(edited)[None], cut, enlarged)[0]
+    weight = cut_out(found, source[None], colours.apply(edited)[None], cut, enlarged, step)[0]
     return Found(torch.minimum(weight, coverage), place, colours, "part"), edited
 
 

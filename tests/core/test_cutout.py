@@ -118,7 +118,9 @@ def test_a_large_picture_is_fitted_band_by_band_as_a_whole(monkeypatch):
     monkeypatch.setattr(cutout, "BAND_PIXELS", 1)
     monkeypatch.setattr(cutout, "NEAR", 3)
     assert not torch.equal(whole, weight)
-    in_bands = fit(weight, source, right, SCALE)
+    heard = []
+    in_bands = fit(weight, source, right, SCALE, lambda: heard.append(1))
+    assert len(heard) > 2  # a stop is heard between the bands
     monkeypatch.setattr(cutout, "BAND_PIXELS", 10**6)
     assert len(list(cutout._bands(weight, 14))) == 1
     assert torch.allclose(in_bands, fit(weight, source, right, SCALE), atol=1e-5)
