@@ -36,9 +36,7 @@ MOST = 0.9  # share of the picture from which an edit has no border to speak of
 Index = tuple[slice, slice, slice]
 
 
-def fit(
-    weight: Tensor, source: Tensor, right: Tensor, scale: float, step: Callable[[], None] = lambda: None
-) -> Tensor:
+def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float, step: Callable[[], None] = lambda: None) -> Tensor:
     """Fit an enlarged change mask to the source.
 
     Args:

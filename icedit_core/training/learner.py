@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from ..adapters.files import load_as
 from . import optimisers, order, restored
 from .base import Base
 from .cache import Cache
@@ -38,7 +37,8 @@ class Learner:
         self.shape = tuple(cache[0].target.shape)  # of a diptych's latent
         self.trainable = Trainable(base.transformer, config.adapter, config.train.seed)
         if config.model.adapter:
-            self.trainable.load_adapter(adapter_file(config.model.adapter))
+            load = self.trainable.load_adapter
+            load(adapter_file(config.model.adapter, fits=load))
         if config.train.gradient_checkpointing:
             self.trainable.checkpoint_blocks()
         if config.train.compile:
@@ -166,16 +166,16 @@ class Learner:
         self.step = state["step"]
 
 
-def adapter_file(path: str) -> dict[str, Tensor]:
+def adapter_file(path: str, fits: Callable[[dict[str, Tensor]], None] | None = None) -> dict[str, Tensor]:
     """The tensors of the file that a training begins from.
 
+    Args:
+        fits: raises ValueError if these are none for the training at hand; called with their outline before a number
+            is read.
     Raises:
-        ValueError: it cannot be read.
+        ValueError: it cannot be read, or what `fits` raises.
     """
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as problem:
-        raise ValueError(
-            f"icedit train: model.adapter {path} cannot be read ({problem}), but an adapter's .safetensors file is "
-            "needed. Correct the path, or leave it out to begin anew."
-        ) from problem
+        return load_as(dict, path, fits)[0]
+    except ValueError as problem:
+        raise ValueError(f"icedit train: model.adapter {path}: {problem}") from problem

@@ -125,7 +125,7 @@ class Trainable(nn.Module):
 
     @torch.no_grad()
     def load_adapter(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from an adapter in the published layout.
+        """Go on from an adapter in the published layout; an outline, its tensors on "meta", is only compared in shape.
 
         Raises:
             ValueError: its layers, experts or rank are not those of the spec.
@@ -231,4 +231,5 @@ def _copy(name: str, ours: Tensor, theirs: Tensor) -> None:
             f"Adapter: {name} in the file is {tuple(theirs.shape)}, but {tuple(ours.shape)} is trained. "
             "Set rank and experts of [adapter] to the file's, and the model to the one it was trained for."
         )
-    ours.copy_(theirs)
+    if not theirs.is_meta:
+        ours.copy_(theirs)

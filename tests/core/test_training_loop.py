@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.autograd.graph import saved_tensors_hooks
 
+from icedit_core.adapters import files
 from icedit_core.cli.main import main
 from icedit_core.training import dry_run, loop, memory, validation
 from icedit_core.training.config import parse
@@ -228,6 +229,21 @@ def test_a_training_begins_from_a_published_file(trained, data, tmp_path):
 def test_an_adapter_to_begin_from_that_is_not_there_is_named(data, tmp_path):
     settings = world.config(data, tmp_path, model={"adapter": str(tmp_path / "none.safetensors")})
     with pytest.raises(ValueError, match=r"model.adapter .*none.safetensors cannot be read"):
+        loop.train(settings, base=world.base())
+
+
+def test_an_adapter_of_another_rank_is_refused_before_its_numbers_are_read(trained, data, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(files._Tensors, "__getitem__", lambda self, name: read.append(name))
+    settings = world.config(data, tmp_path, model={"adapter": str(trained["path"])}, adapter={"rank": 4})
+    with pytest.raises(ValueError, match=r"model.adapter .*is trained"):
+        loop.train(settings, base=world.base())
+    assert not read
+
+
+def test_a_folder_as_the_adapter_to_begin_from_is_named(data, tmp_path):
+    settings = world.config(data, tmp_path, model={"adapter": str(tmp_path)})
+    with pytest.raises(ValueError, match=r"model.adapter .* is a folder"):
         loop.train(settings, base=world.base())
 
 
