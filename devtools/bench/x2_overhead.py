@@ -1,6 +1,7 @@
 """What X2Edit's experts cost at full size: base, ours, and the loop over gathered tokens of its own code.
 
-    python dev.py bench x2-overhead [--rounds 7] [--seconds 480] [--dtype bfloat16|float32] [--page-only]
+    python dev.py bench x2-overhead [--rounds 7] [--seconds 480] [--dtype bfloat16|float32]
+                                    [--part double|single|align] [--page-only]
 
 One double and one single block of FLUX.1 dev of full width, 8,704 tokens, in the host's own classes; all ways by turns
 in one process, in another order each round. What 19 + 38 blocks take is computed from the two. AlignNet at full size
@@ -94,11 +95,17 @@ def measure_align(dtype: str, rounds: int, device: torch.device, say: Callable[[
     }
 
 
+def wanted(part: str, options: argparse.Namespace) -> bool:
+    kind, dtype = part.split("/")
+    return options.part in (None, kind) and options.dtype in (None, dtype)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench x2-overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, help="by default 7 in bfloat16, 3 in float32")
     parser.add_argument("--seconds", type=float, default=480)
     parser.add_argument("--dtype", choices=tuple(ROUNDS), help="this one alone")
+    parser.add_argument("--part", choices=(*x2_blocks.DEPTH, "align"), help="this one alone")
     parser.add_argument("--page-only", action="store_true", help="write the page from the figures at hand")
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -108,7 +115,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     results = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
     parts = [f"{kind}/{dtype}" for dtype in ROUNDS for kind in (*x2_blocks.DEPTH, "align")]
-    ahead = [part for part in parts if part not in results and options.dtype in (None, part.split("/")[1])]
+    ahead = [part for part in parts if part not in results and wanted(part, options)]
     with Progress("x2-overhead", len(ahead)) as progress:
         for part in ahead:
             if options.page_only or time.monotonic() - start > options.seconds:

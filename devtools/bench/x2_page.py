@@ -103,14 +103,14 @@ def _align(found: dict[str, dict]) -> list[str]:
         "",
         "29 states of 512 tokens and 3,584 numbers become 512 tokens of 4,096. The node computes in float32.",
         "",
-        "| | time, clock | weights | the states themselves | peak above both | machine |",
-        "|---|---|---|---|---|---|",
+        "| | clock | work | weights | the states themselves | peak above both | machine |",
+        "|---|---|---|---|---|---|---|",
     ]
     for dtype, row in found.items():
-        clock = statistics.median(one[0] for one in row["seconds"]["align"])
+        clock, work = (statistics.median(one[i] for one in row["seconds"]["align"]) for i in (0, 1))
         peak = row["peak_mib"]["align"]
         lines.append(
-            f"| {dtype} | {clock:.2f} s | {row['weights_mib']:.0f} MiB | {row['states_mib']:.0f} MiB "
+            f"| {dtype} | {clock:.2f} s | {work:.2f} s | {row['weights_mib']:.0f} MiB | {row['states_mib']:.0f} MiB "
             f"| {'not known' if peak is None else f'{peak:.0f} MiB'} | {_machine(row['machine'])} |"
         )
     return [*lines, ""]
