@@ -42,16 +42,13 @@ def published_files(server, pack, adapter_file, tmp_path_factory):  # noqa: F811
     weights = random_base("Flux", config).diffusion_model.state_dict()
     kontext = tmp_path_factory.mktemp("kontext") / "kontext.safetensors"
     save_file({key: value.contiguous() for key, value in weights.items()}, kontext)
-    files = {name: graphs.WEIGHTS / file for name, file in graphs.PUBLISHED.items()} | {
+    more = {
         f"loras/{MOE_LORA}": adapter_file,
         f"diffusion_models/{KONTEXT['name']}": kontext,
         f"text_encoders/{QWEN['name']}": graphs.WEIGHTS / "icedit_demo_t5.safetensors",  # its name counts alone
     }
-    for name, file in files.items():
-        server.place_model(name, file)
-    yield
-    for name in files:
-        (server.base / "models" / name).unlink()
+    with graphs.small_files(server, more):
+        yield
 
 
 async def test_the_demo_filter_finishes_the_judges_choice_as_a_ksampler_would(client):

@@ -41,11 +41,10 @@ def plain_adapter_file(adapter_file, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def published_files(server, adapter_file, plain_adapter_file):
-    """Small files under the published names."""
-    for name, file in graphs.PUBLISHED.items():
-        server.place_model(name, graphs.WEIGHTS / file)
-    server.place_model(f"loras/{workflows.MOE_LORA}", adapter_file)
-    server.place_model(f"loras/{workflows.NORMAL_LORA}", plain_adapter_file)
+    """Small files under the published names, taken away again: later modules place their own."""
+    loras = {f"loras/{workflows.MOE_LORA}": adapter_file, f"loras/{workflows.NORMAL_LORA}": plain_adapter_file}
+    with graphs.small_files(server, loras):
+        yield
 
 
 @pytest.fixture
