@@ -46,6 +46,16 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     Raises:
         ValueError: a file is missing or damaged, asks for what is not in the folder, or does not fit the others.
     """
+    model, processor, _ = load_backbone(folder, dtype)
+    return model, processor
+
+
+def load_backbone(folder: Path, dtype: torch.dtype, words: int = 0) -> tuple[Any, Any, list[str]]:
+    """As `load`, and the names of weights that the model has no place for.
+
+    Args:
+        words: rows of the word embeddings, if others than the configuration says.
+    """
     if not is_model_folder(folder):
         raise ValueError(
             f"{_WHO}: {line(folder.name)} has no {CONFIG} or no .safetensors file, but both are needed. "
@@ -55,7 +65,7 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     for path in sorted(folder.iterdir()):
         _check_file(path, folder)
     try:
-        return _loaded(folder, dtype)
+        return _loaded(folder, dtype, words)
     except BaseException as error:
         if not is_odd(error):
             raise
@@ -67,13 +77,15 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
         ) from error
 
 
-def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def _loaded(folder: Path, dtype: torch.dtype, words: int) -> tuple[Any, Any, list[str]]:
     import transformers
 
     image_text: Any = transformers.AutoModelForImageTextToText  # its types promise less than it does
     here: Any = {"local_files_only": True, "trust_remote_code": False}
     stored = _numbers(folder)
     config = _config(folder, len(stored))
+    if words:
+        config.get_text_config().vocab_size = words
     kind = image_text._model_mapping[type(config)]
     attention = "sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
     _check_size(folder, kind, config, stored)
@@ -93,7 +105,7 @@ def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
             f"{_WHO}: {line(folder.name)} lacks {len(missing)} of the model's weights "
             f"({', '.join(map(line, missing[:3]))} ...), but all are needed. Put the whole folder of the model there."
         )
-    return model, processor
+    return model, processor, sorted(report["unexpected_keys"])
 
 
 def _check_version() -> None:

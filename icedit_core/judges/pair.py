@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from torch import Tensor
 
@@ -26,6 +26,9 @@ MOST_TOKENS = 8
 REMINDER = "\nAnswer with one character, 1 or 2, and nothing else."
 """Added when an answer could not be read, so that the second question is not the first one again."""
 
+Preference = tuple[float | None, str, str]
+"""How surely the first edit is better, None if unreadable; the reply; a note when it could not be read."""
+
 
 async def compare(
     judge: Judge,
@@ -46,9 +49,23 @@ async def compare(
         JudgeUnavailable: from the judge.
     """
     question = QUESTION.format(instruction=instruction)
+
+    def prefer(a: int, b: int) -> Awaitable[Preference]:
+        return _preference(judge, [source, candidates[a], candidates[b]], question)
+
+    return await in_both_orders(first, second, both_orders, prefer)
+
+
+async def in_both_orders(
+    first: int, second: int, both_orders: bool, prefer: Callable[[int, int], Awaitable[Preference]]
+) -> Duel:
+    """A duel from one or two answers.
+
+    Args:
+        prefer: how surely the first of two candidates, shown in this order, is the better one.
+    """
     orders = [(first, second), (second, first)] if both_orders else [(first, second)]
-    asked = [_preference(judge, [source, candidates[a], candidates[b]], question) for a, b in orders]
-    replies = await together(asked)
+    replies = await together([prefer(a, b) for a, b in orders])
     told = [TIE if p is None else p for p, _, _ in replies]
     shares = [p if order[0] == first else 1 - p for order, p in zip(orders, told, strict=True)]
     notes = [note for _, _, note in replies if note]
@@ -66,8 +83,7 @@ async def compare(
     )
 
 
-async def _preference(judge: Judge, pictures: list[Tensor], question: str) -> tuple[float | None, str, str]:
-    """(how surely the first edit is better, None if unreadable; the reply; a note when it could not be read)."""
+async def _preference(judge: Judge, pictures: list[Tensor], question: str) -> Preference:
     p_first, answer = await understood(judge, pictures, question, REMINDER, MOST_TOKENS, read)
     if p_first is None:
         return None, "unreadable", f"{judge.name} answered {answer.shown} twice instead of 1 or 2: counted as a tie"

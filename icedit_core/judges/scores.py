@@ -22,7 +22,7 @@ class Score:
 
     sc, pq: how well the instruction is followed and how good the picture is; NaN too where a set has no such half;
     overall: the number that counts, on the set's scale; reason: the judge's words; notes: what went wrong on the way;
-    regions: where the judge sees the edit, if its set asks for that.
+    regions: where the judge sees the edit, and advice: better words for the instruction, if its set asks for them.
     """
 
     sc: float
@@ -31,3 +31,4 @@ class Score:
     reason: str = ""
     notes: tuple[str, ...] = ()
     regions: tuple[Region, ...] = ()
+    advice: str = ""
