@@ -99,6 +99,8 @@ def _loaded(folder: Path, dtype: torch.dtype, words: int) -> tuple[Any, Any, lis
         **here,
     )
     processor: Any = transformers.AutoProcessor.from_pretrained(folder, **here)
+    if not isinstance(processor, transformers.ProcessorMixin):  # without a class the library gives a tokenizer alone
+        raise ValueError(f"its processor is a {type(processor).__name__}, which sees no pictures")
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise ValueError(

@@ -88,7 +88,7 @@ class TransformersJudge:
             own = getattr(processor, "chat_template", None)
             variables = {
                 **{name: str(token) for name, token in processor.tokenizer.special_tokens_map.items()},
-                "messages": turns([{"type": "image"}] * pictures, question, manner),
+                "messages": turns([{"type": "image"}] * pictures, question, manner, listed=True),
                 "add_generation_prompt": True,
                 **({} if self.thought_tokens else {"enable_thinking": False}),
             }
@@ -137,7 +137,11 @@ def likely(logits: Tensor, text_of: Callable[[int], str]) -> dict[str, float]:
     Args:
         logits: (vocabulary,), any float dtype.
         text_of: a token's text; tokens that read alike are added up.
+    Raises:
+        ValueError: no probabilities follow from them: not a number.
     """
+    if logits.isnan().any():
+        raise ValueError("its scores are NaN, not a number: weights are damaged, or too large for the dtype")
     top = logits.float().softmax(-1).topk(min(TOP_TOKENS, len(logits)))
     found: dict[str, float] = {}
     for p, token in zip(top.values.tolist(), top.indices.tolist(), strict=True):

@@ -25,6 +25,7 @@ NAME = re.compile(r"step-(\d{8,})")
 STATE, HASH = "state.pt", "state.sha256"
 _MOST_BYTES = 1 << 42
 _MOST_PICKLE = 64 << 20  # bytes of names, numbers and shapes beside the tensors
+_TOLD = 8  # differences between trainings that a sentence names
 _DAMAGE = (
     ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
     pickle.UnpicklingError, zipfile.BadZipFile,
@@ -179,6 +180,7 @@ def sync(path: Path) -> None:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two identities, in words."""
-    names = sorted(before.keys() | now.keys())
-    return [f"{n} was {before.get(n)!r} and is {now.get(n)!r}" for n in names if before.get(n) != now.get(n)]
+    """What differs between two identities, in words: the first few, each cut to a length."""
+    names = sorted((n for n in before.keys() | now.keys() if before.get(n) != now.get(n)), key=str)
+    told = [f"{line(n)} was {line(repr(before.get(n)))} and is {line(repr(now.get(n)))}" for n in names[:_TOLD]]
+    return told + ([f"{len(names) - _TOLD} more differ"] if names[_TOLD:] else [])

@@ -13,8 +13,8 @@ import torch
 
 from icedit_core import contact, rank_images
 from icedit_core.judges import Answer, JudgeUnavailable, server
-from icedit_core.judges.server import ServerJudge
 from icedit_core.judges.judge import LONGEST_ANSWER
+from icedit_core.judges.server import ServerJudge
 from icedit_core.judges.viescore import read
 
 from .hostile_judge import CODES, KEY, NUMBER, SURROGATE, WAYS, completion, hostile_replies, hostile_server

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from icedit_core.judges import Answer, transformers_judge
+from icedit_core.judges.judge import Manner
 from icedit_core.judges.pictures import made_small
 from icedit_core.judges.transformers_judge import TransformersJudge, is_adapter_folder, is_model_folder, likely, load
 
@@ -120,9 +121,9 @@ async def test_a_template_can_be_asked_not_to_think(folder):
     judge, (_, processor) = judge_of(folder)
     own = processor.chat_template
     processor.chat_template = own + "{% if enable_thinking is defined and not enable_thinking %}NO THOUGHTS{% endif %}"
-    assert "NO THOUGHTS" not in judge._prompt(processor, 0, "a")
+    assert "NO THOUGHTS" not in judge._prompt(processor, 0, "a", Manner())
     judge.thought_tokens = 0
-    assert judge._prompt(processor, 0, "b").endswith("NO THOUGHTS")
+    assert judge._prompt(processor, 0, "b", Manner()).endswith("NO THOUGHTS")
 
 
 async def test_marks_of_thoughts_stay_where_special_tokens_go(folder):
@@ -176,6 +177,11 @@ def test_tokens_that_read_alike_are_added_up():
     found = likely(logits, {0: "a", 1: "1", 2: "1", 3: "2"}.__getitem__)
     assert found == pytest.approx({"a": shares[0], "1": shares[1] + shares[2], "2": shares[3]})
     assert len(likely(torch.arange(500.0), str)) == 20
+
+
+def test_scores_that_are_no_numbers_are_no_probabilities():
+    with pytest.raises(ValueError, match="NaN"):
+        likely(torch.tensor([0.0, float("nan"), 1.0]), str)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
@@ -38,8 +37,7 @@ def decode(key: str, name: str, data: bytes | Path) -> Image.Image:
             taste: flatten it), or has more than 8 bits a channel.
     """
     try:
-        with io.BytesIO(data) if isinstance(data, bytes) else _opened(data) as file:
-            return _decoded(file)
+        return _decoded(data if isinstance(data, bytes) else _read(data))
     except _Unusable as error:
         raise BrokenRow(key, f"the {name} {error}") from None
     except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -50,18 +48,20 @@ class _Unusable(Exception):
     pass
 
 
-def _opened(path: Path) -> BinaryIO:
+def _read(path: Path) -> bytes:
     if not path.exists():
         raise _Unusable(f"file is missing: {line(path)}")
     try:
-        return open_regular(path, MOST_BYTES)
+        with open_regular(path, MOST_BYTES) as file:
+            return file.read()
     except ValueError as error:
         raise _Unusable(f"cannot be decoded: {line(path.name)} {error}") from None
 
 
-def _decoded(file: BinaryIO) -> Image.Image:
+def _decoded(data: bytes) -> Image.Image:
+    # Of an open file Python's read allocates what a damaged picture claims to hold; of bytes only what is there.
     Image.init()
-    with Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as opened:
+    with Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN]) as opened:
         if opened.width * opened.height > MOST_PIXELS:
             raise _Unusable(f"is {opened.width}x{opened.height} px, more than {MOST_PIXELS} pixels")
         opened.load()

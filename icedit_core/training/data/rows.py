@@ -123,7 +123,7 @@ def checked_row(key: str, source: Image.Image, target: Image.Image, instruction:
     (w, h), (w2, h2) = source.size, target.size
     if abs(w * h2 - w2 * h) > SHAPE_TOLERANCE * max(w * h2, w2 * h):
         raise BrokenRow(key, f"the source is {w}x{h} px and the target {w2}x{h2} px: other proportions")
-    return Row(key, source, target, checked_words(key, instruction), task or None)
+    return Row(line(key), source, target, checked_words(key, instruction), task or None)
 
 
 def checked_words(key: str, instruction: object) -> str:

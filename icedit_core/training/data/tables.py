@@ -53,8 +53,8 @@ class Table:
         counts = [self._count(i) for i in range(len(self._files))]
         if len(self._problems) == len(self._files):
             raise ValueError(
-                f"training data: {self._names[0]} {self._problems[0]}, and no other file at {path} is better, but "
-                f"the columns {', '.join(needed)} are needed. Check the path and the format."
+                f"training data: {line(self._names[0])} {self._problems[0]}, and no other file at {line(path)} is "
+                f"better, but the columns {', '.join(needed)} are needed. Check the path and the format."
             )
         self._ends = list(accumulate(counts))
         self._open: tuple[int, _Shard] | None = None
@@ -68,7 +68,7 @@ class Table:
             return 1
         shard.close()
         if missing := [name for name in self._columns[0] if name not in shard.columns]:
-            self._problems[index] = f"has no column {', '.join(missing)}; it has {', '.join(shard.columns)}"
+            self._problems[index] = f"has no column {', '.join(missing)}; it has {line(', '.join(shard.columns))}"
         return shard.rows
 
     def __len__(self) -> int:
