@@ -21,6 +21,7 @@ PICTURE, MESSAGE = 224, 62  # px, that a run adds: a preview, a text
 WITH_PICTURE = {
     "LoadImage", "LoadImageMask", "SaveImage", "PreviewImage", "ICEditDiptych", "ICEditRestore", "ICEditKeepUnedited"
 }  # fmt: skip
+SMALL_PICTURE = {"ICEditDemoScene": 150}  # px, of a panel in web/js
 
 
 class Place(NamedTuple):
@@ -75,6 +76,7 @@ def least_height(node: Node, info: Mapping[str, Any]) -> int:
     height = ROW * rows + widgets + (8 if widgets else 0) + 6
     if node.type in WITH_PICTURE:
         height += PICTURE
+    height += SMALL_PICTURE.get(node.type, 0)
     if "unique_id" in (description["input"].get("hidden") or {}):  # it is there to be told how a run went
         height += MESSAGE
     return max(height + ROOM, node.height)

@@ -27,6 +27,8 @@ STYLE = 9  # scene of the thumbnail of a change of style
 SIDE = 256  # px of one picture in the grid
 THUMBNAILS = {
     "icedit_demo": "made by the demo model",
+    "icedit_around_mask_demo": "made by the demo model",
+    "icedit_whole_picture_demo": "made by the demo model",
     "icedit_flux_fill": "made by the demo model; FLUX.1 Fill was not run",
     "icedit_normal_lora": "made by the demo model; FLUX.1 Fill was not run",
     "icedit_training_free": "made by the demo model; FLUX.1 Fill was not run",

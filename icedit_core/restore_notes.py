@@ -41,6 +41,13 @@ def left_error(left: Tensor, source: Tensor) -> float:
     return float((means[0] - means[1]).square().mean().sqrt())
 
 
+def _changed(said: list[str]) -> str:
+    """How much of each picture changed, said once where it is the same."""
+    if len(said) > 1 and len(set(said)) == 1:
+        return f"Changed: {said[0]} of each of the {len(said)} pictures."
+    return f"Changed: {', '.join(said[:8])}{' ...' if len(said) > 8 else ''} of the picture{'s' * (len(said) > 1)}."
+
+
 def notes(changed: Tensor, left_errors: Sequence[float], layout: Layout, keep: str) -> list[str]:
     """Sentences for the user.
 
@@ -52,7 +59,7 @@ def notes(changed: Tensor, left_errors: Sequence[float], layout: Layout, keep: s
     shares = (changed > 0).flatten(1).float().mean(1)
     said = [f"{share:.1%}".replace("%", " %") for share in shares.tolist()]
     found = [layout.warning] if layout.warning else []
-    found.append(f"Changed: {', '.join(said[:8])}{' ...' if len(said) > 8 else ''} of the picture.")
+    found.append(_changed(said))
     if shares.min() == 0:
         found.append(_UNCHANGED)
     if max(left_errors) > LOST:

@@ -22,7 +22,7 @@ class ICEditBestOf(io.ComfyNode):
             category="ICEdit/choose",
             description="Several seeds a few steps each, a judge picks the best, and only that one is finished: ICEdit "
             "Candidates, Rank and Finish in one box, for any editing model. Put it where the KSampler was.",
-            search_aliases=["best of n", "early filter", "ksampler", "seeds"],
+            search_aliases=["best of n", "best seed", "choose seed", "early filter", "ksampler", "seeds"],
             inputs=[
                 *candidate_inputs(**LINK),
                 io.Vae.Input("vae", **LINK, tooltip="Decodes the candidates for the judge, and the result."),

@@ -17,7 +17,7 @@ class ICEditCandidates(io.ComfyNode):
             category="ICEdit/choose",
             description="Sample several seeds for a few early steps and keep where each one stopped. Look at the "
             "previews, then let ICEdit Finish sample only the best one to the end.",
-            search_aliases=["early filter", "best of n", "seeds", "ksampler"],
+            search_aliases=["early filter", "best of n", "best seed", "seeds", "ksampler"],
             inputs=[*candidate_inputs(), denoise_input()],
             outputs=[
                 IceditCandidates.Output(display_name="candidates", tooltip="For ICEdit Finish."),

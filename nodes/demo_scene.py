@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from .host.demo import demo_scene, demo_tasks
 from .host.report import say
+from .host.show import for_browser
 
 ANY = "any"
 
@@ -43,12 +44,14 @@ class ICEditDemoScene(io.ComfyNode):
                 io.Image.Output(display_name="target", tooltip="The exact result of that instruction."),
             ],
             hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,  # the picture comes back after a reload and with a cached run
         )
 
     @classmethod
     def execute(cls, seed, task, size) -> io.NodeOutput:
         image, instruction, target = demo_scene(seed, None if task == ANY else task, size)
-        return io.NodeOutput(image, instruction, target, ui=say(cls, instruction))
+        shown = for_browser("icedit_pictures", picture=image)
+        return io.NodeOutput(image, instruction, target, ui=say(cls, instruction).as_dict() | shown)
 
 
 NODES = [ICEditDemoScene]

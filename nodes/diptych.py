@@ -20,7 +20,7 @@ class ICEditDiptych(io.ComfyNode):
             category="ICEdit/edit",
             description="Place the image beside itself and mark the right panel for repainting. Connect diptych and "
             "mask to InpaintModelConditioning, and layout to ICEdit Restore.",
-            search_aliases=["icedit", "side by side", "in-context edit", "inpaint crop"],
+            search_aliases=["icedit", "edit image", "side by side", "in-context edit", "inpaint crop"],
             inputs=[
                 io.Image.Input(
                     "image",

@@ -18,7 +18,10 @@ class ICEditKeepUnedited(io.ComfyNode):
             category="ICEdit/edit",
             description="Bring an edit of any editor back onto its source: shift, zoom, size and colours are undone, "
             "and what was not edited is the source's own pixels, bit for bit.",
-            search_aliases=["pixel shift", "align", "color match", "composite", "change mask", "kontext", "qwen"],
+            search_aliases=[
+                *("edit image", "compare", "before after", "pixel shift", "align", "color match", "composite"),
+                *("change mask", "kontext", "qwen"),
+            ],
             inputs=[
                 io.Image.Input("source", tooltip="The picture before the edit, at the size that you want back."),
                 io.Image.Input(

@@ -18,7 +18,7 @@ class ICEditPrompt(io.ComfyNode):
             display_name="ICEdit Prompt",
             category="ICEdit/edit",
             description="Wrap the instruction in the in-context prompt and encode it.",
-            search_aliases=["icedit instruction", "in-context prompt"],
+            search_aliases=["icedit instruction", "in-context prompt", "edit image", "instruction edit"],
             inputs=[
                 io.Clip.Input("clip", tooltip="FLUX text encoders (CLIP-L and T5-XXL)."),
                 io.String.Input(

@@ -17,7 +17,7 @@ class ICEditRank(io.ComfyNode):
             display_name="ICEdit Rank",
             category="ICEdit/choose",
             description="Let a judge compare edits of one source, whichever editor made them, and give back the best.",
-            search_aliases=["best of n", "early filter", "vlm judge"],
+            search_aliases=["best of n", "best seed", "compare", "early filter", "vlm judge"],
             is_input_list=True,
             inputs=[
                 io.Image.Input(

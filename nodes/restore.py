@@ -18,7 +18,7 @@ class ICEditRestore(io.ComfyNode):
             category="ICEdit/edit",
             description="Take the right panel of decoded diptychs back to the source's exact size and alpha. Pixels "
             "that were not edited are the original's, bit for bit.",
-            search_aliases=["icedit", "uncrop", "paste back", "stitch", "change mask"],
+            search_aliases=["icedit", "uncrop", "paste back", "compare", "before after", "stitch", "change mask"],
             inputs=[
                 io.Image.Input(
                     "images",

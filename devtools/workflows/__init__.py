@@ -44,6 +44,9 @@ ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTION = "make her hair dark green"
 DEMO_SCENE = {"seed": 1000048, "task": "recolour", "size": 256}
 DEMO_INSTRUCTION = "change the color of the pink heart to red"
+DEMO_PART = {"width": 116, "height": 108}  # px, with the heart of the demo's scene in it
+DEMO_PLACE = {"x": 2, "y": 4}
+STYLE_SCENE, STYLE_INSTRUCTION = {"seed": 9, "task": "style", "size": 256}, "make it a negative"
 HARD_SCENE = {"seed": 5, "task": "style", "size": 256}  # its seeds differ to the eye
 REPAIR = "repair the hand, five natural fingers"
 RELIGHT = "relight the scene with warm evening light from the left"
@@ -114,6 +117,25 @@ def _edits() -> dict[str, Workflow]:
             note=_note("demo"),
             prefix="ICEdit/demo",
         ),
+        "icedit_around_mask_demo": edit_workflow(
+            **_demo(),
+            image=Node("ICEditDemoScene", DEMO_SCENE),
+            beside=_demo_mask(),
+            instruction=DEMO_INSTRUCTION,
+            note=_note("around_mask_demo"),
+            prefix="ICEdit/demo_around_mask",
+            fit="around_mask",
+            context=0.25,
+            mask=Link("mask"),
+        ),
+        "icedit_whole_picture_demo": edit_workflow(
+            **_demo(),
+            image=Node("ICEditDemoScene", STYLE_SCENE),
+            instruction=STYLE_INSTRUCTION,
+            note=_note("whole_picture_demo"),
+            prefix="ICEdit/demo_whole_picture",
+            restore={"keep_unedited": "off"},
+        ),
         "icedit_flux_fill": _flux_edit(MOE_LORA, "flux_fill", "ICEdit/edit"),
         "icedit_normal_lora": _flux_edit(NORMAL_LORA, "normal_lora", "ICEdit/normal_lora"),
         "icedit_training_free": _flux_edit(None, "training_free", "ICEdit/training_free"),
@@ -141,6 +163,17 @@ def _turns() -> dict[str, Workflow]:
     return {
         "icedit_multi_turn": multi_turn_workflow(**_flux(), turns=TURNS, note=note, prefix=prefix),
         "icedit_multi_turn_demo": demo_turns(DEMO_TURNS),
+    }
+
+
+def _demo_mask() -> dict[str, Node]:
+    """A rectangle around one thing of the demo's scene, as a mask of the scene's size."""
+    side = DEMO_SCENE["size"]
+    placed = {"destination": Link("nothing"), "source": Link("part"), **DEMO_PLACE, "operation": "add"}
+    return {
+        "nothing": Node("SolidMask", {"value": 0.0, "width": side, "height": side}, title="Nothing"),
+        "part": Node("SolidMask", {"value": 1.0, **DEMO_PART}, title="The part"),
+        "mask": Node("MaskComposite", placed, title="Mask"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..graph import Box, Column, Group, Link, Node, Workflow, port
 from .early_filter import COUNT, SETTINGS
 from .edit import BOX_COLUMNS, GREEN, GREY, NARROW, bare_model, boxed_nodes, with_inputs
-from .models import AE, CLIP_L, FILL, MOE_LORA, T5, flux_loaders
+from .models import AE, CLIP_L, FILL, MOE_LORA, T5, demo_loaders, flux_loaders
 
 FILES = {
     "unet_name": FILL["name"],
@@ -18,13 +18,19 @@ FILES = {
     "lora_name": MOE_LORA,
 }
 SETTING = {"seed": 42, "steps": 28, "width": 512}
+DEMO_SETTING = {"steps": 12, "width": 96}  # the demo model's, demo/weights/config.json
 CATEGORY = "ICEdit"
 
 
 def blueprints(instruction: str) -> tuple[Box, ...]:
-    """The boxes, with these words in them."""
+    """The boxes, with these words in them; that of the demo model with the demo's."""
     first = {"instruction": instruction} | SETTING
-    return _edit_box(first | {"fit": "resize"} | FILES), _best_box(first | {"count": COUNT, "early_steps": 6} | FILES)
+    demo = {"instruction": "", "seed": 0, **DEMO_SETTING, "fit": "resize"}
+    return (
+        _edit_box(first | {"fit": "resize"} | FILES),
+        _demo_box(demo),
+        _best_box(first | {"count": COUNT, "early_steps": 6} | FILES),
+    )
 
 
 def _edit_box(values: dict[str, Any]) -> Box:
@@ -38,6 +44,26 @@ def _edit_box(values: dict[str, Any]) -> Box:
         values,
         "Edit a picture by instruction with FLUX.1 Fill and ICEdit's LoRA. Pixels that were not edited stay as they "
         "were, to the bit. With a mask, editing is allowed only there; fit around_mask works on a box around it.",
+        CATEGORY,
+    )
+
+
+def _demo_box(values: dict[str, Any]) -> Box:
+    """The same with the small model that comes with the pack: no file on the box."""
+    loaders = demo_loaders()
+    nodes = {**loaders, **boxed_nodes(Link("lora"), Link("demo", 1), Link("demo", 2))}
+    nodes["diptych"] = with_inputs(
+        nodes["diptych"], model=bare_model(loaders, Link("lora")), mask=port("mask"), fit=port("fit")
+    )
+    models = Column(NARROW, (Group("Models", GREY, tuple(loaders)),))
+    return Box(
+        "ICEdit demo",
+        Workflow(nodes, (models, *BOX_COLUMNS), first=301),
+        ("image", "mask", "instruction", "seed", "steps", "width", "fit"),
+        {"image": Link("restore", 0), "change": Link("restore", 1)},
+        values,
+        "Edit a picture of ICEdit Demo Scene by instruction, with the small model that comes with the pack: no "
+        "download, runs on a CPU. It knows coloured shapes, not photographs.",
         CATEGORY,
     )
 

@@ -33,17 +33,20 @@ def edit_workflow(
     note: str,
     prefix: str,
     restore: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Node] | None = None,
     **diptych: Any,
 ) -> Workflow:
     """The edit itself: one graph for the demo model and for FLUX.1 Fill.
 
     Args:
         restore, diptych: further inputs of ICEditRestore and ICEditDiptych.
+        beside: nodes that make the mask of the picture.
     """
     nodes: dict[str, Node] = {
         **note_node(note),
         **loaders,
         "image": image,
+        **(beside or {}),
         **edit_nodes(
             model, clip, vae, image=Link("image"), instruction=instruction, width=width, steps=steps, seed=seed
         ),
@@ -56,7 +59,13 @@ def edit_workflow(
         (
             models_column(loaders),
             Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", "prompt")),)),
-            Column(NARROW, (Group("3 Side by side", AMBER, ("diptych", "negative", "condition")),)),
+            Column(
+                NARROW,
+                (
+                    *((Group("Mask", BLUE, tuple(beside)),) if beside else ()),
+                    Group("3 Side by side", AMBER, ("diptych", "negative", "condition")),
+                ),
+            ),
             Column(NARROW, (Group("4 Sample", PURPLE, ("size", "shift", "sample", "decode")),)),
             Column(WIDE, (Group("5 Result", GREEN, ("restore", "save")),)),
         ),

@@ -29,7 +29,7 @@ ARCHIVE = """
     nodes/**/*.py icedit_core/**/*.py
     demo/*.py demo/example.png demo/scenes/*.py
     demo/weights/*.safetensors demo/weights/*.json demo/loras/*.safetensors demo/loras/*.json
-    web/js/*.js web/docs/*.md web/docs/*/zh.md web/docs/images/*.png locales/*/*.json
+    web/js/*.js web/js/*.json web/docs/*.md web/docs/*/zh.md web/docs/images/*.png locales/*/*.json
     workflows/*.json workflows/*.jpg workflows/api/*.json subgraphs/*.json
     docs/*.md docs/examples/*.toml docs/images/demo.png
 """

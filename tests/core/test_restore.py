@@ -6,6 +6,7 @@ import random
 import pytest
 import torch
 
+from icedit_core import restore_notes
 from icedit_core.diptych import compose
 from icedit_core.layout import FITS
 from icedit_core.pixels import grow
@@ -248,3 +249,9 @@ DECODED = equal_panels(MADE)
 def test_bad_input_names_what_was_got_and_the_remedy(arguments, message):
     with pytest.raises(ValueError, match="ICEditRestore: .*" + message):
         restore(*arguments)
+
+
+def test_the_same_share_of_every_picture_is_said_once():
+    assert restore_notes._changed(["100.0 %"] * 6) == "Changed: 100.0 % of each of the 6 pictures."
+    assert restore_notes._changed(["4.0 %", "5.0 %"]) == "Changed: 4.0 %, 5.0 % of the pictures."
+    assert restore_notes._changed(["4.0 %"]) == "Changed: 4.0 % of the picture."

@@ -78,6 +78,14 @@ export class Pictures {
     }
 }
 
+/** The node at "12:5": node 5 inside the subgraph node 12. */
+export function atPath(path) {
+    const ids = String(path).split(":");
+    let graph = app.rootGraph ?? app.graph;
+    for (const id of ids.slice(0, -1)) graph = graph?.getNodeById(id)?.subgraph;
+    return graph?.getNodeById(ids.at(-1)) ?? undefined;
+}
+
 function nodeAt(locator) {
     // "5", or "<id of the subgraph>:5"
     const parts = String(locator).split(":");
@@ -99,6 +107,8 @@ function show(node, key, entries) {
     remount(node, pictures.root);
     if (JSON.stringify(entries) === JSON.stringify(pictures.entries)) return;
     pictures.show(entries);
+    // Nodes 2.0 asks no panel for its height.
+    pictures.root.style.minHeight = LiteGraph.vueNodesMode && entries.length ? `${pictures.height}px` : "";
     const [width, height] = node.computeSize();
     node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
     node.setDirtyCanvas?.(true, true);
@@ -106,14 +116,15 @@ function show(node, key, entries) {
 
 /**
  * Give every node of these types a panel for what its runs send under `key`.
- * height: px of the panel once there are pictures; make: () -> Pictures.
+ * height: px of the panel once there are pictures; make: node -> Pictures.
  */
 export function register(types, key, height, make) {
     app.registerExtension({
         name: `icedit.${key.replace("icedit_", "")}`,
         nodeCreated(node) {
             if (!types.includes(node.comfyClass)) return;
-            const pictures = (node.iceditPictures = make());
+            const pictures = (node.iceditPictures = make(node));
+            pictures.height = height;
             pictures.root.dataset.testid = key.replace("_", "-");
             const widget = node.addDOMWidget(key, key, pictures.root, {
                 serialize: false,

@@ -53,6 +53,13 @@ class Compare extends Pictures {
         this.place();
     }
 
+    /** A new result is seen half by half, wherever the mouse left the slider. */
+    show(entries) {
+        this.slider.value = 50;
+        this.place();
+        super.show(entries);
+    }
+
     follow(event) {
         const box = this.stage.getBoundingClientRect();
         if (!box.width) return;
