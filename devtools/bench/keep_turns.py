@@ -105,10 +105,11 @@ def measured(name: str, seed: int, paths: list[Path], codec: Codec) -> list[dict
 def page(records: dict[str, list[list[dict]]], codec: str, machine: str) -> str:
     """The figures in Markdown; `records` has the turns of every photograph, chain by chain."""
     count = len(next(iter(records.values())))
+    several = f"{count} photographs" if count > 1 else "One photograph"
     lines = [
         "# Five edits of one photograph, one after the other",
         "",
-        f"{count} photograph{'s' * (count > 1)} (longer side up to {SIDE} px); every turn edits {SHARES[0]:.0%} to {SHARES[1]:.0%} of "
+        f"{several} (longer side up to {SIDE} px); every turn edits {SHARES[0]:.0%} to {SHARES[1]:.0%} of "
         f"the picture that the turn before left, and {codec} encodes and decodes it. *Differ*: of the pixels that no "
         "edit up to then was to change (with masks: outside all masks), those that are not the source's in 8 bits any "
         "more; mean and largest over the photographs. *Off*: by how much they are off on average, of 255, and *once*: "
