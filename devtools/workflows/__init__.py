@@ -44,8 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTION = "make her hair dark green"
 DEMO_SCENE = {"seed": 1000048, "task": "recolour", "size": 256}
 DEMO_INSTRUCTION = "change the color of the pink heart to red"
-DEMO_PART = {"width": 116, "height": 108}  # px, with the heart of the demo's scene in it
-DEMO_PLACE = {"x": 2, "y": 4}
+DEMO_COLOUR = 0xFF80C2  # of the heart in that scene, and of nothing else in it
 STYLE_SCENE, STYLE_INSTRUCTION = {"seed": 9, "task": "style", "size": 256}, "make it a negative"
 HARD_SCENE = {"seed": 5, "task": "style", "size": 256}  # its seeds differ to the eye
 REPAIR = "repair the hand, five natural fingers"
@@ -167,13 +166,10 @@ def _turns() -> dict[str, Workflow]:
 
 
 def _demo_mask() -> dict[str, Node]:
-    """A rectangle around one thing of the demo's scene, as a mask of the scene's size."""
-    side = DEMO_SCENE["size"]
-    placed = {"destination": Link("nothing"), "source": Link("part"), **DEMO_PLACE, "operation": "add"}
+    """The thing of that colour in the demo's scene, and a few px around it, as a mask."""
     return {
-        "nothing": Node("SolidMask", {"value": 0.0, "width": side, "height": side}, title="Nothing"),
-        "part": Node("SolidMask", {"value": 1.0, **DEMO_PART}, title="The part"),
-        "mask": Node("MaskComposite", placed, title="Mask"),
+        "part": Node("ImageColorToMask", {"image": Link("image"), "color": DEMO_COLOUR}, title="The part"),
+        "mask": Node("GrowMask", {"mask": Link("part"), "expand": 4, "tapered_corners": True}, title="Mask"),
     }
 
 

@@ -57,9 +57,15 @@ def edit_workflow(
     return Workflow(
         nodes,
         (
-            models_column(loaders, beside or ()),
+            models_column(loaders),
             Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", "prompt")),)),
-            Column(NARROW, (Group("3 Side by side", AMBER, ("diptych", "negative", "condition")),)),
+            Column(
+                NARROW,
+                (
+                    *((Group("Mask", BLUE, tuple(beside)),) if beside else ()),
+                    Group("3 Side by side", AMBER, ("diptych", "negative", "condition")),
+                ),
+            ),
             Column(NARROW, (Group("4 Sample", PURPLE, ("size", "shift", "sample", "decode")),)),
             Column(WIDE, (Group("5 Result", GREEN, ("restore", "save")),)),
         ),
@@ -102,10 +108,9 @@ def note_node(text: str) -> dict[str, Node]:
     return {"note": Node("MarkdownNote", title="Read me", height=415, text=text)}
 
 
-def models_column(loaders: Iterable[str], mask: Iterable[str] = ()) -> Column:
-    """The note above what is loaded, and what makes the mask."""
-    groups = (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders)))
-    return Column(NOTE, (*groups, Group("Mask", BLUE, tuple(mask))) if mask else groups)
+def models_column(loaders: Iterable[str]) -> Column:
+    """The note above what is loaded."""
+    return Column(NOTE, (Group("Read me", SLATE, ("note",)), Group("1 Models", GREY, tuple(loaders))))
 
 
 def _prepared(vae: Link) -> dict[str, Node]:
