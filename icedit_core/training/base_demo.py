@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import LATENT_CHANNELS, Parts
 from .data.rows import file_identity, hash_of
+from .parts import LATENT_CHANNELS, Parts
 
 FLUX_FACTOR, FLUX_SHIFT = 0.3611, 0.1159  # the host's latent format of FLUX: (latent - shift) * factor
 AXES = (16, 56, 56)  # FLUX's rotary axes: the one size that its weights do not show

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import LATENT_CHANNELS, LATENT_PIXELS, Parts
 from .data.rows import file_identity, hash_of
+from .parts import LATENT_CHANNELS, LATENT_PIXELS, Parts
 
 T5_TOKENS = 512  # the published training pads to this
 CLIP_TOKENS = 77  # longer prompts are cut for the pooled vector, as the pipeline does

@@ -22,8 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..prompt import TEMPLATES, wrap
-from .base import LATENT_CHANNELS, LATENT_PIXELS, Base
+from .base import Base
 from .data.rows import BrokenRow, Row, Rows, hash_of
+from .parts import LATENT_CHANNELS, LATENT_PIXELS
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from .base import Base, load_base
 from .cache_build import PROMPTS, expected_bytes
 from .checkpoint import Checkpoints
 from .config import Config, global_batch
-from .data.rows import BrokenRow, Rows, open_rows
+from .data import BrokenRow, Rows, open_rows
 from .learner import adapter_file
 from .memory import FLUX_FILL, Memory, compute, image_tokens
 from .setup import in_time

@@ -15,7 +15,7 @@ import torch
 from . import restored, validation
 from .checkpoint import Checkpoints, differences, unusable, writing
 from .config import Config, flat, global_batch, identity
-from .data.rows import BrokenRow, Rows, open_rows
+from .data import BrokenRow, Rows, open_rows
 from .learner import Learner
 from .lock import FolderLock
 from .lora import save_adapter

@@ -21,7 +21,7 @@ from icedit_core.adapters import files
 from icedit_core.cli.main import main
 from icedit_core.training import dry_run, loop, memory, validation
 from icedit_core.training.config import parse
-from icedit_core.training.data.rows import BrokenRow, open_rows
+from icedit_core.training.data import BrokenRow, open_rows
 from icedit_core.training.lora import Trainable
 from icedit_core.training.objective import draws, flow_matching_loss, velocity
 

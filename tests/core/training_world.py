@@ -13,7 +13,8 @@ from PIL import Image
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from icedit_core.training import config as training_config
-from icedit_core.training.base import Base, Parts
+from icedit_core.training.base import Base
+from icedit_core.training.parts import Parts
 
 FLUX = {
     "patch_size": 1, "in_channels": 384, "out_channels": 64, "num_layers": 1, "num_single_layers": 2,

@@ -1,5 +1,6 @@
 """Pairs to train on: one file per layout, each row checked when it is read."""
 
-from .rows import FORMATS, BrokenRow, JoinedRows, Row, Rows, open_rows
+from .formats import open_rows
+from .rows import BrokenRow, JoinedRows, Row, Rows
 
-__all__ = ["FORMATS", "BrokenRow", "JoinedRows", "Row", "Rows", "open_rows"]
+__all__ = ["BrokenRow", "JoinedRows", "Row", "Rows", "open_rows"]

@@ -1,4 +1,4 @@
-"""What a row of training data is, and how a reader is chosen."""
+"""What a row of training data is, and what all readers check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from PIL import Image
 
@@ -56,16 +56,6 @@ class Rows(Protocol):
         """Identity of the data: equal data, equal text, on every machine."""
 
 
-class DataSource(Protocol):
-    """The part of a configuration that says where the rows are."""
-
-    @property
-    def format(self) -> str: ...
-
-    @property
-    def path(self) -> str | Path: ...
-
-
 class JoinedRows:
     """Several sets of rows, one after the other."""
 
@@ -84,31 +74,6 @@ class JoinedRows:
 
     def fingerprint(self) -> str:
         return hash_of(*(part.fingerprint() for part in self._parts))
-
-
-def open_rows(data: DataSource) -> Rows:
-    """The reader for `data.format` at `data.path`.
-
-    Args:
-        data: `format` is one of `FORMATS`; `path` is a JSONL file or its folder for "folder", and a Parquet or Arrow
-            file, a folder of them or a pattern (`data/train-*.parquet`) for the others.
-    Raises:
-        ValueError: an unknown format, or nothing readable at the path.
-    """
-    from .folder import FolderRows
-    from .magicbrush import MagicBrushRows
-    from .omniedit import OmniEditRows
-
-    readers: dict[str, Any] = {"folder": FolderRows, "magicbrush": MagicBrushRows, "omniedit": OmniEditRows}
-    if data.format not in readers:
-        raise ValueError(
-            f"training data: got format {data.format!r}, but one of {', '.join(FORMATS)} is needed. "
-            "Choose one, or write the pairs as a folder with a JSONL."
-        )
-    return readers[data.format](Path(data.path).expanduser())
-
-
-FORMATS = ("folder", "magicbrush", "omniedit")
 
 
 def checked_row(key: str, source: Image.Image, target: Image.Image, instruction: object, task: object = None) -> Row:
