@@ -99,7 +99,8 @@ def _status(field: str) -> int:
 
 def alone(path: Path, megapixels: float, returned: float | None) -> dict:
     """`measured` in a process of its own."""
-    command = [sys.executable, "-m", __spec__.name, "--run", json.dumps([str(path), megapixels, returned])]
+    run = json.dumps([str(path), megapixels, returned])
+    command = [sys.executable, "-m", f"{__package__}.keep_large", "--run", run]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=dict(os.environ))
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

@@ -56,7 +56,8 @@ def chain(name: str, seed: int, source: Tensor, others: list[Tensor], codec: Cod
     """All turns of one chain of `CHAINS`; the same seed draws the same edits, of which some paste from `others`."""
     through = None if name != "kept, VAE" else lambda images: codec(images[0])[None]
     outside = torch.ones(source.shape[:2], dtype=torch.bool)
-    image, once, turns = source, torch.zeros(source.shape[:2]), []
+    image, once = source, torch.zeros(source.shape[:2])
+    turns: list[Turn] = []
     for number in range(TURNS):
         rng = random.Random(seed * TURNS + number)
         kind = KINDS[(seed + number) % len(KINDS)]
