@@ -3,14 +3,12 @@
 import { app } from "../../../scripts/app.js";
 import { words } from "./node_pictures.js";
 
-const [, pack] = new URL(import.meta.url).pathname.match(/\/extensions\/([^/]+)\//) ?? [];
 const CARD = '[data-testid^="template-workflow-"]';
 let names; // file name -> {en, zh: [name, description]}, in the order of the cards
 
 function ours(card) {
     const name = card.dataset.testid.slice("template-workflow-".length);
-    const from = card.querySelector("img")?.src ?? "";
-    return names[name] && from.includes(`/workflow_templates/${pack}/`) ? name : undefined;
+    return names[name] ? name : undefined;
 }
 
 function write(element, text) {
