@@ -78,7 +78,7 @@ class ICEditRank(io.ComfyNode):
         work = rank_images.rank_jobs(jobs.matched(source, candidates, instruction, rank_images.WHO), **settings)
         done = await cancellable(work)
         indices = [ranked.rankings[0].best for ranked in done]
-        best, rankings, reports, sheets = map(list, zip(*done, strict=True))
+        best, rankings, reports, sheets, _ = map(list, zip(*done, strict=True))
         return io.NodeOutput(best, rankings, indices, reports, sheets, ui=say(cls, "\n\n".join(reports)))
 
 
