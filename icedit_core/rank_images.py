@@ -194,7 +194,7 @@ def _stacked(pictures: Sequence[Tensor]) -> Tensor:
             f"{WHO}: the best edits have the shapes {sorted(shapes)}, but one batch needs one shape. "
             "Rank one source at a time."
         )
-    return torch.stack(pictures) if len(pictures) > 1 else pictures[0][None]
+    return torch.stack(list(pictures)) if len(pictures) > 1 else pictures[0][None]
 
 
 def _report(rankings: list[Ranking], cost: str) -> str:
