@@ -33,7 +33,6 @@ PIXELS = 256 * 28 * 28
 _PATCH = 28
 _PREFIX = "rm_heads."
 _KIND = "qwen2_5_vl"
-_SHAPES = {"0": ("hidden", 1024), "3": (1024, 16), "5": (16, 2)}
 
 
 class EditRewardJudge:
@@ -206,8 +205,7 @@ def _heads(folder: Path) -> tuple[dict[str, Tensor], int]:
 def _check(folder: Path, heads: dict[str, Tensor], hidden: int) -> None:
     wanted: dict[str, tuple[int, ...]] = {}
     for at in range(HEADS):
-        for layer, (given, made) in _SHAPES.items():
-            inputs = hidden if given == "hidden" else int(given)
+        for layer, inputs, made in (("0", hidden, 1024), ("3", 1024, 16), ("5", 16, 2)):
             wanted |= {
                 f"{_PREFIX}head_{at}.{layer}.weight": (made, inputs),
                 f"{_PREFIX}head_{at}.{layer}.bias": (made,),

@@ -81,8 +81,8 @@ def paint(
 def _sheet(strips: list[list[Tensor]], words: Sequence[str]) -> Image.Image:
     """Pictures (3, H, W) in [0, 1] as rows and columns with a white gap, named above and each row with its words."""
     _, h, w = strips[0][0].shape
-    font = ImageFont.load_default(max(11, h // 24))
-    line = round(font.size * 1.5)
+    size = max(11, h // 24)
+    font, line = ImageFont.load_default(size), round(size * 1.5)
     sheet = Image.new("RGB", (len(strips[0]) * (w + GAP) - GAP, line + len(strips) * (line + h + GAP) - GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for j, name in enumerate(COLUMNS):
