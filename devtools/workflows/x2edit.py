@@ -53,7 +53,7 @@ def _turbo_files() -> dict[str, Node]:
 def _prepare() -> dict[str, Node]:
     words = {"clip": Link("clip"), "adapter_name": ADAPTER, "instruction": Link("words"), "guidance": 3.5}
     return {
-        "seen": Node("ICEditX2Size", {"image": Link("image")}),
+        "seen": Node("ICEditX2Size", {"image": Link("image")}, height=180),
         "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
         "text": Node("ICEditX2Prompt", words),
         "positive": Node("ReferenceLatent", {"conditioning": Link("text"), "latent": Link("encode")}),

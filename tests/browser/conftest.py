@@ -21,6 +21,7 @@ if str(ROOT) not in sys.path:
 
 from devtools import chromium  # noqa: E402
 from devtools.server import MEMORY_LIMIT, Host, running_host  # noqa: E402
+from devtools.workflows.x2edit import ADAPTER  # noqa: E402
 
 from .canvas import SIZE, Canvas, post  # noqa: E402
 
@@ -64,8 +65,8 @@ def server(browser: object) -> Iterator[Host]:
 
 
 def wanted_models() -> set[str]:
-    """`<folder>/<file name>` of every model that a template or a blueprint names."""
-    found: set[str] = set()
+    """`<folder>/<file name>` of every model that a template or a blueprint names, and of the one that users convert."""
+    found = {f"loras/{ADAPTER}"}
 
     def look(thing: dict[str, Any]) -> dict[str, Any]:
         if {"name", "url", "directory"} <= thing.keys():

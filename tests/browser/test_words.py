@@ -67,7 +67,8 @@ def test_the_demo_scene_shows_its_picture_and_the_slider_begins_in_the_middle(ca
     canvas.shot("scene")
     canvas.approach(canvas.node("ICEditRestore"))
     slider = canvas.page.locator(".icedit-pictures .slider")
-    assert canvas.page.locator(".icedit-pictures .stage").filter(has=slider).bounding_box()["height"] >= 150
+    stage = canvas.page.locator(".icedit-pictures .stage").filter(has=canvas.page.locator(".slider"))
+    assert stage.bounding_box()["height"] >= 150
     slider.fill("5")
     canvas.new_seed()
     canvas.finished(canvas.run())
