@@ -50,7 +50,7 @@ def early_filter_workflow(
         "sheet": Node("PreviewImage", {"images": Link("rank", 4)}, title="In order", height=240),
         "finish": Node("ICEditFinish", {"candidates": Link("candidates", 0), "ranking": Link("rank", 1)}, height=204),
         "decode": with_inputs(base["decode"], samples=Link("finish")),
-        "restore": replace(base["restore"], height=620),  # its report grows it, where nodes are HTML
+        "restore": base["restore"],
         "save": replace(base["save"], height=330),
     }
     return Workflow(nodes, _columns(edit["loaders"], words, judges, instead))

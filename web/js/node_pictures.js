@@ -107,8 +107,6 @@ function show(node, key, entries) {
     remount(node, pictures.root);
     if (JSON.stringify(entries) === JSON.stringify(pictures.entries)) return;
     pictures.show(entries);
-    // Nodes 2.0 asks no panel for its height.
-    pictures.root.style.minHeight = LiteGraph.vueNodesMode && entries.length ? `${pictures.height}px` : "";
     const [width, height] = node.computeSize();
     node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
     node.setDirtyCanvas?.(true, true);
