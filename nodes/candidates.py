@@ -5,6 +5,7 @@ from comfy_api.latest import io
 
 from .host import sampling
 from .host.report import say
+from .host.run import Recipe
 from .host.schema import IceditCandidates, IceditRanking, candidate_inputs, denoise_input
 
 
@@ -46,7 +47,7 @@ class ICEditCandidates(io.ComfyNode):
         batch=1,
         denoise=1.0,
     ) -> io.NodeOutput:
-        recipe = sampling.Recipe(model, positive, negative, latent_image, steps, cfg, sampler_name, scheduler, denoise)
+        recipe = Recipe(model, positive, negative, latent_image, steps, cfg, sampler_name, scheduler, denoise)
         candidates = sampling.begin(recipe, seed, count, early_steps, batch)
         text = f"{count} candidates, {early_steps} of {steps} steps each; seeds {seed} to {candidates.seeds[-1]}."
         return io.NodeOutput(candidates, {"samples": torch.cat(candidates.previews)}, ui=say(cls, text))

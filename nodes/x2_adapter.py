@@ -81,7 +81,7 @@ class ICEditX2Adapter(io.ComfyNode):
         made, own_top_k = x2edit.load(paths.lora_path(adapter_name, x2edit.WHO), model)
         top_k = top_k or own_top_k
         patched = x2edit.attach(model, made, tasks.number(task), strength, top_k, adapter_name)
-        text = f"{adapter_name}: {made.adapter.summary()}, top {top_k} per token, task {task}, strength {strength:g}"
+        text = f"{adapter_name}: {made.summary()}, top {top_k} per token, task {task}, strength {strength:g}"
         return io.NodeOutput(patched, ui=say(cls, f"{text}; {note}" if note else text, warning=bool(note)))
 
 

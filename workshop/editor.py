@@ -6,7 +6,8 @@ import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor
 
-from icedit_core.training.objective import condition, image_ids, pack, unpack
+from icedit_core.panels import image_ids, pack, unpack
+from icedit_core.training.objective import condition
 from icedit_core.training.validation import schedule
 
 GUIDANCE = 50.0

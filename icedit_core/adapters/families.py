@@ -34,11 +34,6 @@ def check(keys: Collection[str]) -> None:
     Raises:
         ValueError: a LoRA for another model, or one with layers of the text encoders; with the remedy.
     """
-    if theirs := [key for key in keys if "_moe_lora." in key]:
-        raise ValueError(
-            f"{_WHO}: this is X2Edit's adapter ({listed(theirs, 1)}), but ICEdit's or a plain LoRA is needed. "
-            "Load it with ICEdit X2 Adapter, on FLUX.1 dev."
-        )
     family, theirs = _other_family(keys)
     if family:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -40,6 +40,7 @@ class Routed:
     shared: an expert that every token gets in full.
     gates: how gates are made of the router's logits, a name in `moe.GATINGS`.
     reads_output: router and experts read the Linear's output, not its input.
+    context: what the router reads after the token, a name in the adapter's `contexts`; none reads the token alone.
     """
 
     router: Tensor
@@ -47,6 +48,7 @@ class Routed:
     shared: LowRank | None = None
     gates: str = "top_k_then_softmax"
     reads_output: bool = False
+    context: str = ""
 
     @property
     def rank(self) -> int:
@@ -60,10 +62,14 @@ class Routed:
 
 @dataclass(frozen=True)
 class Adapter:
-    """All updates of one file, by the layer names that the file uses."""
+    """All updates of one file, by the layer names that the file uses.
+
+    contexts: what routers read beside the token, by name: (choices, width), of which a node takes one row.
+    """
 
     plain: Mapping[str, LowRank]
     routed: Mapping[str, Routed]
+    contexts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def summary(self) -> str:
         """One line for people: layers, experts, rank, parameters."""

@@ -1,4 +1,4 @@
-"""What FLUX Fill is trained on: its packing, one sample's draws, and the flow-matching loss."""
+"""What FLUX Fill is trained on: one sample's draws, and the flow-matching loss."""
 
 from __future__ import annotations
 
@@ -8,31 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..panels import image_ids, left, pack, right, unpack
+
 Batch = Mapping[str, Tensor]
 Predict = Callable[[Tensor, Tensor, Batch], Tensor]
 """(noisy latents (B, 16, h, w), t (B,), batch) -> v = noise - image, (B, 16, h, w)."""
 _OF_SAMPLES = 1
 """Sets these random streams apart from others of the same seed."""
-
-
-def pack(latent: Tensor) -> Tensor:
-    """(B, C, h, w) to tokens (B, h/2 * w/2, 4C), each (channel, row, column) as FLUX has it."""
-    b, c, h, w = latent.shape
-    return latent.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, h // 2 * (w // 2), c * 4)
-
-
-def unpack(tokens: Tensor, h: int, w: int) -> Tensor:
-    """The inverse of `pack`; h and w of the latent."""
-    b, _, c = tokens.shape
-    return tokens.view(b, h // 2, w // 2, c // 4, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(b, c // 4, h, w)
-
-
-def image_ids(h: int, w: int, device: torch.device | str | None = None) -> Tensor:
-    """(h/2 * w/2, 3) row and column of every token of a latent h x w."""
-    rows, columns = torch.meshgrid(
-        torch.arange(h // 2, device=device), torch.arange(w // 2, device=device), indexing="ij"
-    )
-    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
 
 
 def condition(masked: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -43,7 +25,7 @@ def condition(masked: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if mask is None:
         mask = torch.zeros_like(masked[:, :1])
-        mask[..., mask.shape[-1] // 2 :] = 1
+        right(mask).fill_(1)
     return pack(torch.cat([masked, mask.expand(-1, 64, -1, -1)], dim=1))
 
 
@@ -133,11 +115,10 @@ def flow_matching_loss(
     error = (predict((1 - way) * target + way * noise, t, batch) - (noise - target)).square()
     if left_weight == changed_weight == small_edit_boost == 1:
         return error.mean()
-    half = target.shape[-1] // 2
     weight = torch.ones_like(error[:, :1])
     if changed_weight != 1 or small_edit_boost != 1:
-        weight[..., half:] = edit_weights(batch["changed"][..., half:] > 0, changed_weight, small_edit_boost)
-    weight[..., :half] = left_weight
+        right(weight).copy_(edit_weights(right(batch["changed"]) > 0, changed_weight, small_edit_boost))
+    left(weight).fill_(left_weight)
     return (error * weight).mean()
 
 

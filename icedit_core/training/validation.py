@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..panels import left, right
 from .base import Base
 from .cache import Cache
 from .checkpoint import write_whole
@@ -73,8 +74,7 @@ def paint(
         noise = torch.randn(batch["target"].shape, generator=torch.Generator().manual_seed(settings.seed + place))
         edit = sample(model, batch, noise.to(batch["target"].device), settings.steps, settings.guidance)
         truth, made = (base.decode_latents(latents)[0].cpu() for latents in (batch["target"].float(), edit))
-        middle = truth.shape[-1] // 2
-        strips.append([truth[..., :middle], made[..., middle:], truth[..., middle:]])
+        strips.append([left(truth), right(made), right(truth)])
     return _sheet(strips, words)
 
 

@@ -54,7 +54,7 @@ def convert(folder: Path, target: Path) -> str:
     network = _unpickled(folder / ALIGN)
     align.check(network)
     tensors |= {x2edit.ALIGN + key: tensor for key, tensor in _checked(network, ALIGN).items()}
-    summary = x2edit.read(tensors).adapter.summary()
+    summary = x2edit.read(tensors).summary()
     metadata = {"icedit_format": FORMAT, "icedit_format_version": "1", "top_k": str(x2edit.TOP_K)}
     files.save(target, tensors, metadata | {f"sha256 of {name}": value for name, value in hashes.items()})
     return f"{target}: {summary}, task embeddings and AlignNet"

@@ -1,6 +1,5 @@
 """Join an adapter to a host model: plain updates as the host's weight patches, routed ones as a wrapper."""
 
-import copy
 import re
 import uuid
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ import comfy.lora
 import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor, nn
 
@@ -19,7 +17,7 @@ from ...icedit_core.adapters.moe import MoELoRA
 from ...icedit_core.adapters.names import listed
 from ...icedit_core.adapters.weights import Adapter, LowRank, Routed
 from ...icedit_core.adapters.widen import DEV_INPUTS
-from . import experts_kept, fill
+from . import experts_kept, fill, taps
 
 WHO = "ICEdit Load LoRA"
 PREFIX = "diffusion_model."
@@ -56,7 +54,7 @@ def routings(model: ModelPatcher) -> list[tuple[str, dict[str, list[MoELoRA]]]]:
     for key, value in model.attachments.items():
         if isinstance(value, Routing):
             layers: dict[str, list[MoELoRA]] = {}
-            for module, layer in zip(value.modules, model.get_additional_models_with_key(key)[0].model, strict=True):
+            for module, layer in zip(value.modules, taps.bank_of(model, key), strict=True):
                 layers.setdefault(module, []).append(layer)
             found.append((value.name, layers))
     return found
@@ -106,7 +104,7 @@ def attach_routed(
     strength: float,
     top_k: int,
     name: str,
-    context: Tensor | None = None,
+    contexts: Mapping[str, Tensor] | None = None,
     who: str = WHO,
 ) -> None:
     """Give a clone routed layers. They live in a patcher of their own, so that the host loads and offloads them.
@@ -116,50 +114,27 @@ def attach_routed(
         layers: by the names that `targets` has.
         targets: `resolve`'s.
         strength, top_k, name: as `attach` takes them.
-        context: what the routers read after the token, if they do.
+        contexts: what routers read after the token, one row (width,) of each of the adapter's `contexts`.
         who: the node that speaks.
     """
     dtype = _compute_dtype(clone)
     bank, places = nn.ModuleList(), []
     for layer_name, routed in layers.items():
         target = targets[layer_name]
-        bank.append(MoELoRA(routed, top_k, dtype, context=context))
+        bank.append(MoELoRA(routed, top_k, dtype, context=(contexts or {}).get(routed.context)))
         start = target.rows[1] if target.rows else 0
         places.append((target.key[len(PREFIX) : -len(WEIGHT)], start, routed.reads_output))
     key = f"icedit_moe_{uuid.uuid4().hex}"
 
-    def join(patcher: ModelPatcher) -> None:
-        """Put the patcher's own bank in force; a copy on another device has a bank of its own."""
+    def experts(bank: nn.ModuleList) -> Attachment:
         slots: dict[str, list[Slot]] = {}
-        own = patcher.get_additional_models_with_key(key)[0].model
-        for layer, (module, start, reads_output) in zip(own, places, strict=True):
+        for layer, (module, start, reads_output) in zip(bank, places, strict=True):
             slots.setdefault(module, []).append(Slot(layer, start, reads_output))
-        attachment = Attachment(slots, strength)
-
-        def routed_call(executor, *args, **kwargs):
-            with attachment.on(executor.class_obj.diffusion_model):
-                return executor(*args, **kwargs)
-
-        patcher.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, key)
-        patcher.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, routed_call)
+        return Attachment(slots, strength)
 
     clone.set_attachments(key, Routing(name, tuple(module for module, *_ in places)))
-    clone.set_additional_models(key, [_bank_patcher(bank, clone.load_device, clone.offload_device)])
-    join(clone)
-    for moment in (CallbacksMP.ON_DEEPCLONE_MULTIGPU, CallbacksMP.ON_MATCH_MULTIGPU_CLONES):
-        clone.add_callback_with_key(moment, key, lambda _original, copied: join(copied))
+    taps.put(clone, key, bank, experts)
     experts_kept.keep(clone, lambda patcher: [name for name, _ in routings(patcher)], who)
-
-
-def _bank_patcher(bank: nn.ModuleList, load_device, offload_device) -> ModelPatcher:
-    """A patcher of the experts that the host can copy for another device, as it does with the model itself."""
-    patcher = ModelPatcher(bank, load_device, offload_device)
-    patcher.cached_patcher_init = (_copied_bank, (bank, load_device, offload_device))
-    return patcher
-
-
-def _copied_bank(bank: nn.ModuleList, load_device, offload_device, disable_dynamic=False) -> ModelPatcher:
-    return _bank_patcher(copy.deepcopy(bank).to(offload_device), load_device, offload_device)
 
 
 def _compute_dtype(model: ModelPatcher) -> torch.dtype:

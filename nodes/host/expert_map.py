@@ -2,9 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import comfy.sample
-import comfy.samplers
-import torch
 import torch.nn.functional as F
 from comfy.patcher_extension import WrappersMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
@@ -13,9 +10,11 @@ from torch import Tensor
 from ...icedit_core.adapters.moe import MoELoRA
 from ...icedit_core.adapters.watch import watched
 from ...icedit_core.expert_map import WHO, Adapter, Layer
+from ...icedit_core.panels import Tokens
 from ...icedit_core.pixels import covered
-from . import fill, sampling
+from . import fill
 from .adapters import routings
+from .run import Recipe, ask_once, image_of, noise_of
 
 
 class Seen(NamedTuple):
@@ -23,13 +22,6 @@ class Seen(NamedTuple):
 
     adapters: list[list[Adapter]]
     repainted: Tensor | None
-
-
-class _Tokens(NamedTuple):
-    """How many tokens the model had in its call: of the image with what is put beside it, of the text."""
-
-    image: int
-    text: int
 
 
 def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Seen:
@@ -45,28 +37,28 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
     fill.require(model, WHO)
     fill.check(model, positive, latent, WHO)
     found = _in_order(model)
-    recipe = sampling.Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
-    image = sampling.image_of(recipe)
-    calls: list[_Tokens] = []
+    recipe = Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
+    image = image_of(recipe)
+    patch = model.model.diffusion_model.patch_size
+    grid = (-(-image.shape[-2] // patch), -(-image.shape[-1] // patch))
+    calls: list[Tokens] = []
 
     def count(streams: dict[str, Any]) -> dict[str, Any]:
-        calls.append(_Tokens(streams["img"].shape[1], streams["txt"].shape[1]))
+        calls.append(Tokens(streams["txt"].shape[1], streams["img"].shape[1], grid))
         return streams
 
     recipe.model.set_model_patch(count, "post_input")
     recipe.model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, COMPILE_KEY)  # nothing is compiled for one call
     layers = [layer for _, modules in found for several in modules.values() for layer in several]
     with watched(layers) as seen:
-        _call(recipe, image, sigma, seed)
+        ask_once(recipe, noise_of(recipe, image, seed), image, sigma, seed)
     if not calls or not all(seen.values()):
         raise ValueError(
             f"{WHO}: {type(model.model).__name__} did not call all layers of the adapter at sigma {sigma:g}, but they "
             "are needed. Use FLUX, a conditioning that is in force at this sigma, and no node that skips blocks."
         )
-    patch = model.model.diffusion_model.patch_size
-    grid = tuple(-(-side // patch) for side in image.shape[-2:])
     per_image = [
-        [Adapter(name, _layers(modules, seen, calls[0], grid, index)) for name, modules in found]
+        [Adapter(name, _layers(modules, seen, calls[0], index)) for name, modules in found]
         for index in range(len(image))
     ]
     return Seen(per_image, _repainted(positive, latent, grid))
@@ -84,46 +76,16 @@ def _in_order(model) -> list[tuple[str, dict[str, list[MoELoRA]]]]:
     return [(name, dict(sorted(modules.items(), key=lambda item: order[item[0]]))) for name, modules in found]
 
 
-def _call(recipe: sampling.Recipe, image: Tensor, sigma: float, seed: int) -> None:
-    """The host's sampling with a sampler that asks the model once."""
-
-    def once(model, x, sigmas, extra_args, callback=None, disable=None):
-        return model(x, sigmas[0] * x.new_ones([len(x)]), **extra_args)
-
-    comfy.sample.sample_custom(
-        recipe.model,
-        sampling.noise_of(recipe, image, seed),
-        recipe.cfg,
-        comfy.samplers.KSAMPLER(once),
-        torch.tensor([sigma, 0.0]),
-        recipe.positive,
-        recipe.negative,
-        image,
-        noise_mask=recipe.latent.get("noise_mask"),
-        disable_pbar=True,
-        seed=seed,
-    )
-
-
-def _layers(modules, seen, tokens: _Tokens, grid: tuple[int, int], index: int) -> tuple[Layer, ...]:
+def _layers(modules, seen, tokens: Tokens, index: int) -> tuple[Layer, ...]:
     """The maps of one adapter for one image; layers that see no image tokens have none."""
     layers = []
     for module, several in modules.items():
         for layer in several:
             gates = seen[layer][0]
-            first = _first_image_token(module, gates, tokens)
-            if first is not None:
-                part = gates[index, first : first + grid[0] * grid[1]]
-                layers.append(Layer(module, part.unflatten(0, grid)))
+            part = tokens.of_image(module, gates.shape[1] if gates.ndim == 3 else 0)
+            if part is not None:
+                layers.append(Layer(module, gates[index, part].unflatten(0, tokens.grid)))
     return tuple(layers)
-
-
-def _first_image_token(module: str, gates: Tensor, tokens: _Tokens) -> int | None:
-    """Where a layer's tokens begin to be the image's. FLUX's single blocks have the text's before them."""
-    length = gates.shape[1] if gates.ndim == 3 else 0
-    if length == tokens.image + tokens.text:
-        return tokens.text
-    return 0 if length == tokens.image and ".txt_" not in module else None
 
 
 def _repainted(positive, latent: dict[str, Any], grid: tuple[int, int]) -> Tensor | None:

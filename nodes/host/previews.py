@@ -13,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...icedit_core.pixels import covered
+from ...icedit_core.panels import right, right_alone
 
 KEY = "icedit_previews"
 
@@ -35,23 +35,13 @@ def is_diptych(conditions: Iterable[Mapping[str, Any]], noise_mask: Tensor | Non
     masks = [one["concat_mask"] for one in conditions if one.get("concat_mask") is not None]
     if not masks and noise_mask is not None:
         masks = [noise_mask]
-    return bool(masks) and all(_only_right(mask) for mask in masks)
-
-
-def right_panel(latent: Tensor) -> Tensor:
-    return latent[..., latent.shape[-1] // 2 :]
+    return bool(masks) and all(right_alone(mask) for mask in masks)
 
 
 def panel_callback(model: ModelPatcher, steps: int) -> Callable:
     """The host's callback for a sampling of diptychs: progress, and a preview of the right panel."""
     show = latent_preview.prepare_callback(model, steps)
-    return lambda step, x0, x, total: show(step, right_panel(x0), x, total)
-
-
-def _only_right(mask: Tensor) -> bool:
-    half, rest = divmod(mask.shape[-1], 2)
-    shown = covered(mask)
-    return rest == 0 and bool(shown[..., half:].any()) and not bool(shown[..., :half].any())
+    return lambda step, x0, x, total: show(step, right(x0), x, total)
 
 
 def _sampling(executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *rest, **more):

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import comfy.model_management
-import comfy.sample
-import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
@@ -13,24 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from ...icedit_core.candidates import SEAMLESS, SEEDLESS, check_steps, seeds
+from ...icedit_core.panels import right
 from . import fill
-from .previews import is_diptych, panel_callback, right_panel
+from .previews import panel_callback
+from .run import Recipe, fills_panel, image_of, noise_of, run
 
 PREVIEW_SIDE = 512  # px of the whole preview grid
-
-
-class Recipe(NamedTuple):
-    """All that one sampling needs beside its seed."""
-
-    model: Any
-    positive: Any
-    negative: Any
-    latent: dict[str, Any]
-    steps: int
-    cfg: float
-    sampler: str
-    scheduler: str
-    denoise: float = 1.0
 
 
 class Candidates(NamedTuple):
@@ -46,16 +32,6 @@ class Candidates(NamedTuple):
     states: tuple[Tensor, ...]
     previews: tuple[Tensor, ...]
     spent: int
-
-
-def samplers() -> list[str]:
-    """KSampler's samplers at this moment: packs that load after this one may bind the list anew."""
-    return comfy.samplers.KSampler.SAMPLERS
-
-
-def schedulers() -> list[str]:
-    """KSampler's schedulers at this moment, as `samplers`."""
-    return comfy.samplers.KSampler.SCHEDULERS
 
 
 def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> Candidates:
@@ -80,7 +56,7 @@ def begin(recipe: Recipe, seed: int, count: int, early: int, batch: int = 1) -> 
         noise = torch.cat([noise_of(recipe, image, one) for one in chosen])
         part = _Steps(stop=early)
         images = image.repeat(len(chosen), *[1] * (image.ndim - 1))
-        _run(recipe, noise, images, part, chosen[0], show.at(start, len(image)))
+        run(recipe, noise, images, part, chosen[0], show.at(start, len(image)))
         states += part.state.cpu().split(len(image))
         previews += recipe.model.model.process_latent_out(show.last).cpu().float().split(len(image))
     return Candidates(recipe, early, all_seeds, tuple(states), tuple(previews), count * early)
@@ -114,7 +90,7 @@ def advance(candidates: Candidates, kept: tuple[int, ...], early: int) -> Candid
     for place, index in enumerate(kept):
         seed = candidates.seeds[index]
         part = _Steps(start, early, candidates.states[index] if start else None)
-        _run(recipe, noise_of(recipe, image, seed), image, part, seed, show.at(place, 1))
+        run(recipe, noise_of(recipe, image, seed), image, part, seed, show.at(place, 1))
         states.append(part.state.cpu())
         previews.append(recipe.model.model.process_latent_out(show.last).cpu().float())
     taken = tuple(candidates.seeds[index] for index in kept)
@@ -139,14 +115,14 @@ def finish(candidates: Candidates, choice: tuple[int, ...], restart: bool = Fals
     # One run can hold several winners only if the seed is nothing but its noise.
     together = recipe.sampler in SEEDLESS or len(set(choice)) == 1
     rounds = [choice] if together else [(index,) * len(choice) for index in sorted(set(choice))]
-    prepare = panel_callback if _is_diptych(recipe) else latent_preview.prepare_callback
+    prepare = panel_callback if fills_panel(recipe) else latent_preview.prepare_callback
     callback = prepare(recipe.model, recipe.steps)
     done = {}
     for indices in rounds:
         noises = [noise_of(recipe, image, candidates.seeds[index])[row] for row, index in enumerate(indices)]
         state = torch.stack([candidates.states[index][row] for row, index in enumerate(indices)])
         part = _Steps() if anew else _Steps(candidates.early, state=state)
-        result = _run(recipe, torch.stack(noises), image, part, candidates.seeds[indices[0]], callback)
+        result = run(recipe, torch.stack(noises), image, part, candidates.seeds[indices[0]], callback)
         done |= {row: result[row] for row, index in enumerate(indices) if choice[row] == index}
     samples = torch.stack([done[row] for row in range(len(choice))])
     out = {key: value for key, value in recipe.latent.items() if not key.startswith("downscale_ratio")}
@@ -162,30 +138,12 @@ def _report(candidates: Candidates, choice: tuple[int, ...], restart: bool, anew
     return text + "."
 
 
-def _is_diptych(recipe: Recipe) -> bool:
-    return is_diptych([values for _, values in recipe.positive], recipe.latent.get("noise_mask"))
-
-
 def _check_choice(choice: tuple[int, ...], images: int, count: int) -> None:
     if len(choice) != images or not all(0 <= index < count for index in choice):
         raise ValueError(
             f"ICEdit Finish: choice {list(choice)}, but one index from 0 to {count - 1} for each of {images} images "
             "is needed. Choose one of the candidates."
         )
-
-
-def image_of(recipe: Recipe) -> Tensor:
-    latent = recipe.latent
-    return comfy.sample.fix_empty_latent_channels(
-        recipe.model,
-        latent["samples"],
-        latent.get("downscale_ratio_spacial"),
-        latent.get("downscale_ratio_temporal"),
-    )
-
-
-def noise_of(recipe: Recipe, image: Tensor, seed: int) -> Tensor:
-    return comfy.sample.prepare_noise(image, seed, recipe.latent.get("batch_index"))
 
 
 class _Steps:
@@ -214,44 +172,12 @@ class _Steps:
         return self.state
 
 
-def _run(recipe: Recipe, noise: Tensor, image: Tensor, part: Callable, seed: int, callback: Callable) -> Tensor:
-    """One sampling through the host, with `part` deciding which of the steps are taken."""
-    plan = comfy.samplers.KSampler(
-        recipe.model,
-        recipe.steps,
-        recipe.model.load_device,
-        recipe.sampler,
-        recipe.scheduler,
-        recipe.denoise,
-        model_options=recipe.model.model_options,
-    )
-    stock = comfy.samplers.sampler_object(recipe.sampler)
-
-    def sample(model, x, sigmas, callback=None, **options):
-        return part(stock.sampler_function, model, x, sigmas, callback, **options)
-
-    return comfy.sample.sample_custom(
-        recipe.model,
-        noise,
-        recipe.cfg,
-        comfy.samplers.KSAMPLER(sample, stock.extra_options, stock.inpaint_options),
-        plan.sigmas,
-        recipe.positive,
-        recipe.negative,
-        image,
-        noise_mask=recipe.latent.get("noise_mask"),
-        callback=callback,
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seed,
-    )
-
-
 class _Grid:
     """Progress over all candidates, with a picture of all of them so far where previews are on."""
 
     def __init__(self, recipe: Recipe, count: int, early: int, first: int = 0):
         self.previewer = latent_preview.get_previewer(recipe.model.load_device, recipe.model.model.latent_format)
-        self.part = right_panel if _is_diptych(recipe) else lambda latent: latent
+        self.part = right if fills_panel(recipe) else lambda latent: latent
         self.bar = comfy.utils.ProgressBar(count * early)
         self.count, self.early, self.first = count, early, first
         self.pictures: dict[int, Image.Image] = {}

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ...icedit_core.candidates import MOST, SEAMLESS
 from ...icedit_core.judges.judge import THOUGHT_TOKENS
 from ...icedit_core.judges.pictures import SIDE
-from . import sampling
+from . import run
 
 IceditLayout = io.Custom("ICEDIT_LAYOUT")
 IceditCandidates = io.Custom("ICEDIT_CANDIDATES")
@@ -46,14 +46,14 @@ def candidate_inputs(**link) -> list:
         io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, tooltip="As for a KSampler; FLUX: 1."),
         io.Combo.Input(
             "sampler_name",
-            options=sampling.samplers(),
+            options=run.samplers(),
             default="euler",
             tooltip=f"{', '.join(sorted(SEAMLESS))} go on where the candidate stopped; with any other "
             "the chosen seed is sampled again from its first step.",
         ),
         io.Combo.Input(
             "scheduler",
-            options=sampling.schedulers(),
+            options=run.schedulers(),
             default="simple",
             tooltip="As for a KSampler; FLUX: simple.",
         ),

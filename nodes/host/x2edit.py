@@ -5,7 +5,8 @@ from pathlib import Path
 from comfy.model_patcher import ModelPatcher
 
 from ...icedit_core.adapters import files
-from ...icedit_core.adapters.readers.x2edit import TOP_K, X2Edit, read
+from ...icedit_core.adapters.readers.x2edit import TASK, TOP_K, read
+from ...icedit_core.adapters.weights import Adapter
 from ...icedit_core.judges import Judge
 from ...icedit_core.x2edit import task_question
 from . import adapters, fill, source_tokens
@@ -15,7 +16,7 @@ from .waiting import cancellable
 WHO = "ICEdit X2 Adapter"
 
 
-def load(path: Path, model: ModelPatcher) -> tuple[X2Edit, int]:
+def load(path: Path, model: ModelPatcher) -> tuple[Adapter, int]:
     """Read a file that `icedit convert` made, and the experts per token that it asks for.
 
     Raises:
@@ -40,7 +41,7 @@ async def task_by(judge: Judge | None, instruction: str) -> tuple[str, str]:
     return await cancellable(task_question.named(judge, instruction))
 
 
-def check(model: ModelPatcher, made: X2Edit) -> dict[str, Target]:
+def check(model: ModelPatcher, made: Adapter) -> dict[str, Target]:
     """Where each layer of X2Edit, or of an outline without numbers, belongs in a model.
 
     Raises:
@@ -51,11 +52,11 @@ def check(model: ModelPatcher, made: X2Edit) -> dict[str, Target]:
             f"{WHO}: the model is {fill.name_of(model)}, but X2Edit was trained on FLUX.1 dev. Load flux1-dev, or a "
             "fine-tune of it, with ComfyUI's 'Load Diffusion Model'; FLUX.1 Fill goes with ICEdit Load LoRA."
         )
-    return adapters.resolve(model, made.adapter, WHO)
+    return adapters.resolve(model, made, WHO)
 
 
 def attach(
-    model: ModelPatcher, made: X2Edit, task: int, strength: float, top_k: int, name: str = "X2Edit"
+    model: ModelPatcher, made: Adapter, task: int, strength: float, top_k: int, name: str = "X2Edit"
 ) -> ModelPatcher:
     """Give a clone of `model` with X2Edit in force; `model` itself stays as it is.
 
@@ -72,6 +73,6 @@ def attach(
     source_tokens.read_source(clone, WHO)
     if strength != 0:
         adapters.attach_routed(
-            clone, made.adapter.routed, targets, strength, top_k, name, context=made.tasks[task], who=WHO
+            clone, made.routed, targets, strength, top_k, name, {TASK: made.contexts[TASK][task]}, who=WHO
         )
     return clone

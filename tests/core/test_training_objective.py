@@ -5,14 +5,12 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
+from icedit_core.panels import pack
 from icedit_core.training.objective import (
     condition,
     draws,
     edit_weights,
     flow_matching_loss,
-    image_ids,
-    pack,
-    unpack,
     velocity,
 )
 
@@ -31,13 +29,6 @@ def batch_of(b=3, h=4, w=8, seed=0):
         "pooled": torch.randn(b, 6, generator=draw),
         "changed": changed,
     }
-
-
-def test_packing_is_fluxs_and_unpacking_its_inverse():
-    latent = torch.randn(2, 16, 6, 8)
-    assert torch.equal(pack(latent), rearrange(latent, TOKENS, **PATCH))
-    assert torch.equal(unpack(pack(latent), 6, 8), latent)
-    assert image_ids(4, 6).tolist() == [[0, row, column] for row in range(2) for column in range(3)]
 
 
 def test_the_mask_is_one_on_the_right_half_only():

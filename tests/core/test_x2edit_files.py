@@ -48,13 +48,13 @@ def test_the_adapter_is_read_as_the_published_code_attaches_it(folder, tmp_path)
     convert(folder, tmp_path / "x2edit.safetensors")
     made, top_k = files.load_as(x2edit.read, tmp_path / "x2edit.safetensors")
     lora = load_file(case.GOLDEN / "lora.safetensors")
-    assert top_k == 2 and made.tasks.shape == (16, 128) and made.adapter.plain == {}
+    assert top_k == 2 and made.contexts["task"].shape == (16, 128) and made.plain == {}
     double = [f"transformer_blocks.{i}.attn.{part}" for i in (0, 1) for part in ("to_q", "to_k", "to_v", "to_out.0")]
     single = [f"single_transformer_blocks.{i}.attn.{part}" for i in (0, 1) for part in ("to_q", "to_k", "to_v")]
-    assert set(made.adapter.routed) == {*double, *single}
-    for name, routed in made.adapter.routed.items():
+    assert set(made.routed) == {*double, *single}
+    for name, routed in made.routed.items():
         assert routed.reads_output == name.endswith("to_out.0") and routed.gates == "softmax_then_top_k"
-    routed = made.adapter.routed["single_transformer_blocks.1.attn.to_v"]
+    routed = made.routed["single_transformer_blocks.1.attn.to_v"]
     assert torch.equal(routed.experts[11].down, lora[f"{EXPERT}.down.weight"])
     assert torch.equal(routed.shared.up, lora[f"{EXPERT[:-10]}shared_experts.up.weight"])
 
@@ -105,7 +105,7 @@ def test_icedits_file_names_the_right_node_and_the_reverse():
 
 def test_icedits_layout_does_not_drop_what_it_cannot_hold():
     with pytest.raises(ValueError, match="has a shared expert, other gates or reads the layer's output"):
-        write_icedit(x2edit.read(case.one_file()).adapter)
+        write_icedit(x2edit.read(case.one_file()))
 
 
 class Harm:

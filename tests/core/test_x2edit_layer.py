@@ -42,20 +42,20 @@ def by_equation(x, routed, task, top_k=2):
 
 @pytest.mark.parametrize(("recorded", "name"), LAYERS.items())
 def test_the_layer_equals_the_equation_and_the_recording(made, recorded, name):
-    io, routed = load_file(case.GOLDEN / "io.safetensors"), made.adapter.routed[name]
+    io, routed = load_file(case.GOLDEN / "io.safetensors"), made.routed[name]
     x, out = io[f"{recorded}.in"][:, :60], io[f"{recorded}.out"][:, :60]
-    expected = by_equation(x.double(), routed, made.tasks[TASK])
-    assert_equation(MoELoRA(routed, 2, torch.float64, context=made.tasks[TASK])(x.double()), expected)
+    expected = by_equation(x.double(), routed, made.contexts["task"][TASK])
+    assert_equation(MoELoRA(routed, 2, torch.float64, context=made.contexts["task"][TASK])(x.double()), expected)
     assert_rounded(expected, out, about="the equation against the recording")
-    assert_rounded(MoELoRA(routed, 2, torch.float32, context=made.tasks[TASK])(x), out)
-    other = MoELoRA(routed, 2, torch.float64, context=made.tasks[TASK + 1])(x.double())
+    assert_rounded(MoELoRA(routed, 2, torch.float32, context=made.contexts["task"][TASK])(x), out)
+    other = MoELoRA(routed, 2, torch.float64, context=made.contexts["task"][TASK + 1])(x.double())
     assert (other - expected).norm() / expected.norm() > 1e-3  # the router does read the task
 
 
 def test_all_recorded_tokens_of_a_layer():
     io, made = load_file(case.GOLDEN / "io.safetensors"), x2edit.read(case.one_file())
     for recorded, name in LAYERS.items():
-        layer = MoELoRA(made.adapter.routed[name], 2, torch.float32, context=io["task_embeddings"][TASK])
+        layer = MoELoRA(made.routed[name], 2, torch.float32, context=io["task_embeddings"][TASK])
         assert_rounded(layer(io[f"{recorded}.in"]), io[f"{recorded}.out"], about=name)
 
 

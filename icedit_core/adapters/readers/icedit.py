@@ -32,6 +32,11 @@ _MOST_RANK = 1024  # where a layer's sides are smaller
 Pairs = dict[int | None, dict[str, Tensor]]
 
 
+def claims(keys: Collection[str]) -> bool:
+    """Whether any tensor has a name of this layout; a LoRA for another model has them too."""
+    return any(_MATRIX.fullmatch(key) or _ROUTER.fullmatch(key) for key in keys)
+
+
 def read(tensors: Mapping[str, Tensor]) -> Adapter:
     """Read an adapter from a file's tensors; every one of them is used.
 
@@ -41,12 +46,10 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
     Returns:
         The adapter, layer names as in the file.
     Raises:
-        ValueError: empty file, a LoRA for another model or with text encoders, several adapters, keys of another
+        ValueError: a LoRA for another model or with text encoders, several adapters, keys of another
             format (listed), a half of a pair, an expert or the router missing, shapes that do not fit each other, or
             values that are not finite.
     """
-    if not tensors:
-        raise ValueError(f"{_WHO}: the file holds no tensors, but LoRA matrices are needed. Download it again.")
     _check_names(tensors)
     layers: dict[str, Pairs] = {}
     routers: dict[str, Tensor] = {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from .tensors import floats
 
 WHO = "ICEdit X2Edit file"
 TASKS = "task_embeddings.weight"
+TASK = "task"  # of `Adapter.contexts`: (16, width of the model), one row a task; row 0 is for any other task
 ALIGN = "align."
 TASK_COUNT = 16
 TOP_K = 2  # experts per token; the published code has it as a constant
@@ -32,20 +32,15 @@ _MOST_RANK = 1024  # published: 64
 Pairs = dict[int | None, dict[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class X2Edit:
-    """What X2Edit adds to the transformer.
-
-    adapter: routed layers alone, by diffusers' names; each router reads the token, then its task's embedding.
-    tasks: (16, width of the model), one row a task; row 0 is for any other task.
-    """
-
-    adapter: Adapter
-    tasks: Tensor
+def claims(keys: Collection[str]) -> bool:
+    """Whether any tensor has a name of this layout."""
+    return any("_moe_lora." in key for key in keys)
 
 
-def read(tensors: Mapping[str, Tensor]) -> X2Edit:
+def read(tensors: Mapping[str, Tensor]) -> Adapter:
     """Read X2Edit's adapter from its one file; AlignNet's tensors are left alone.
+
+    Its layers are routed alone, by diffusers' names; each router reads the token, then its task's embedding.
 
     Args:
         tensors: file key -> tensor. All names are looked at before the first tensor.
@@ -77,7 +72,7 @@ def read(tensors: Mapping[str, Tensor]) -> X2Edit:
             f"{WHO}: {TASKS} is {tuple(tasks.shape)}, but it needs {TASK_COUNT} rows, one a task. "
             "The file is damaged or of another version: convert the published files again."
         )
-    return X2Edit(Adapter({}, routed), tasks)
+    return Adapter({}, routed, {TASK: tasks})
 
 
 def read_align(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -131,7 +126,7 @@ def _routed(layer: str, pairs: Pairs, router: Tensor | None, task_width: int) ->
             f"{WHO}: {shown(layer)} has experts {listed(map(str, sorted(shapes)))} and a gate {tuple(router.shape)}, "
             f"but all experts must be alike and the gate must read token and task, {width} values. {_AGAIN}"
         )
-    return Routed(router, experts, shared, GATES, reads_output=layer.endswith(_LAYERS["proj"]))
+    return Routed(router, experts, shared, GATES, layer.endswith(_LAYERS["proj"]), TASK)
 
 
 def _pair(layer: str, number: int | None, sides: dict[str, Tensor]) -> LowRank:

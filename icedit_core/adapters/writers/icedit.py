@@ -27,7 +27,7 @@ def write(adapter: Adapter) -> dict[str, Tensor]:
     for layer, update in adapter.plain.items():
         tensors |= _pair(layer, "", update)
     for layer, routed in adapter.routed.items():
-        if routed.shared or routed.reads_output or routed.gates != "top_k_then_softmax":
+        if routed.shared or routed.reads_output or routed.context or routed.gates != "top_k_then_softmax":
             raise ValueError(
                 f"ICEdit adapter: {layer} has a shared expert, other gates or reads the layer's output (X2Edit's do), "
                 "but ICEdit's file layout has no place for that. Keep it in the layout that it came in."
