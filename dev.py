@@ -4,6 +4,7 @@
     python dev.py test [lint|core|host|browser ...] [--install-browser] [-- pytest arguments]
     python dev.py serve [--port N]
     python dev.py bench NAME [arguments]
+    python dev.py new-node NAME ["Display Name"]
     python dev.py lock [--upgrade]
 
 It needs Python 3.10 and nothing else: host and environment are prepared in a per-user cache (ICEDIT_CACHE moves it),
@@ -44,7 +45,7 @@ def split(argv):
     parser = argparse.ArgumentParser(
         prog="dev.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["demo", "test", "serve", "bench", "lock"])
+    parser.add_argument("command", choices=["demo", "test", "serve", "bench", "new-node", "lock"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see 'dev.py COMMAND --help'")
     known = parser.parse_args(argv)
     return known.command, known.arguments
