@@ -19,7 +19,7 @@ from pathlib import Path
 
 HOST_MODULES = ("torch", "torchvision", "torchaudio", "aiohttp", "safetensors", "einops", "PIL")
 _TOOLS = ("pytest", "pytest_asyncio", "hypothesis", "ruff", "mypy", "comfy_cli", "playwright")
-_TRAINING = ("diffusers", "peft", "accelerate", "transformers", "prodigyopt", "pyarrow", "matplotlib")
+_TRAINING = ("diffusers", "peft", "accelerate", "transformers", "prodigyopt", "pyarrow", "matplotlib", "torchmetrics")
 TEST_MODULES = (*HOST_MODULES, *_TOOLS, *_TRAINING)
 
 

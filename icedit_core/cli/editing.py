@@ -11,23 +11,13 @@ from contextlib import aclosing
 from pathlib import Path
 
 from .. import foreign
-from ..client import (
-    ComfyClient,
-    ComfyError,
-    Graph,
-    ImageRef,
-    PromptRejected,
-    Result,
-    ServerUnreachable,
-    UnexpectedAnswer,
-)
-from . import address, fill, pictures, saving, settings, workflow
+from ..client import ComfyClient, ComfyError, ImageRef, PromptRejected, ServerUnreachable
+from . import address, fill, pictures, results, saving, settings, workflow
 from .progress import Bar
 
 FAILED = 1  # exit code
 REQUEST = 60.0  # seconds at most that one request may take
 IN_ALL = 100  # times --timeout: an edit that lasts longer has a server that invents its news
-MOST_PICTURES = 500
 LONGEST = 10_000  # letters of what is printed at once
 
 
@@ -92,49 +82,20 @@ async def _edit(arguments: argparse.Namespace) -> int:
         settled = {settings.apply(graph, known, target, value) for target, value in assignments}
         image = (await client.upload_image(arguments.image)).widget
         fill.fill_in(graph, image=image, instruction=arguments.instruction, seed=arguments.seed, settled=settled)
-        _warn_of_transparency(arguments.image, graph, image)
+        if words := results.transparency(arguments.image, graph, image):
+            _note(words)
         try:
             with Bar(sys.stderr) as bar:
                 longest = IN_ALL * arguments.timeout
                 result = await client.run(graph, bar.show, silence=arguments.timeout, timeout=longest)
         except PromptRejected as rejection:
             raise ComfyError(workflow.explained(rejection, graph, known)) from rejection
-        _repeat_notes(graph, result)
-        return await _fetch(client, _chosen(result), arguments)
-
-
-def _warn_of_transparency(file: Path, graph: fill.Graph, image: str) -> None:
-    """LoadImage's picture has no transparency; its mask, if the workflow takes it, is made of it."""
-    loaders = {i for i, node in graph.items() if node["inputs"].get("image") == image}
-    uses = [link[1] for _, link in fill.links(graph) if link[0] in loaders]
-    if set(uses) <= {0} and pictures.is_transparent(file):
-        _note(f"{file} is transparent in parts; ComfyUI drops that and shows the colours beneath. Flatten it before.")
-
-
-def _repeat_notes(graph: Graph, result: Result) -> None:
-    """What our nodes have to say, e.g. that an instruction is in a script which the text encoders do not know."""
-    for node_id, node in graph.items():
-        if node["class_type"].startswith("ICEdit") and (text := result.text(node_id)):
-            _note(f"{foreign.line(node['class_type'])}: {foreign.indented(text)}")
-
-
-def _chosen(result: Result) -> list[ImageRef]:
-    """The pictures that the workflow saves; if it saves none, those that it shows."""
-    found: list[ImageRef] = []
-    entries = result.image_entries()
-    for entry in entries[:MOST_PICTURES]:
-        try:
-            found.append(ImageRef.parse(entry))
-        except UnexpectedAnswer as problem:
-            _note(f"one picture is left out: {problem}")
-    if len(entries) > MOST_PICTURES:
-        _note(f"{len(entries) - MOST_PICTURES} more pictures are left on the server; {MOST_PICTURES} are taken at most")
-    saved = [picture for picture in found if picture.type == "output"]
-    if not found:
-        raise ComfyError("the workflow ran, but gave no picture. A SaveImage node must be in it.")
-    if saved and len(saved) < len(found):
-        _note(f"{len(found) - len(saved)} preview(s) were left on the server")
-    return saved or found
+        for words in results.notes(graph, result):
+            _note(words)
+        found, left = results.chosen(result)
+        for words in left:
+            _note(words)
+        return await _fetch(client, found, arguments)
 
 
 async def _fetch(client: ComfyClient, found: list[ImageRef], arguments: argparse.Namespace) -> int:

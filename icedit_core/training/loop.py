@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from ..folder_lock import FolderLock
 from . import restored, validation
 from .checkpoint import Checkpoints, differences, unusable, writing
 from .config import Config, flat, global_batch, identity
 from .data import BrokenRow, Rows, open_rows
 from .learner import Learner
-from .lock import FolderLock
 from .lora import save_adapter
 from .plot import loss_plot
 from .records import Table, write_report

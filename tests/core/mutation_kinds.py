@@ -21,12 +21,12 @@ from safetensors.torch import load_file
 
 from devtools.bench.adapter_check import Find, judge, peak_bytes
 from icedit_core.adapters import files
+from icedit_core.folder_lock import FolderLock
 from icedit_core.judges import peft_folder, transformers_judge
 from icedit_core.training import loop as training_loop
 from icedit_core.training.base import Base
 from icedit_core.training.checkpoint import HASH, STATE, Checkpoints
 from icedit_core.training.data import BrokenRow, Row, open_rows
-from icedit_core.training.lock import FolderLock
 
 from . import tiny_vlm, training_samples, training_world
 from .mutation_table import Files

@@ -197,3 +197,4 @@ def test_the_command_alone_is_light_and_the_extras_bring_the_rest():
     assert asked <= wanted("train") and set(map(canonicalize_name, edit.NEEDED.values())) == wanted(None)
     assert set(map(canonicalize_name, keep.NEEDED.values())) <= wanted("keep") < wanted("torch")
     assert wanted("torch") < wanted("train") and wanted("torch") < wanted("test")
+    assert wanted("torch") < wanted("eval") <= wanted("test") and "ray" not in wanted("eval")

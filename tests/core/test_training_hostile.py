@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from icedit_core.folder_lock import FolderLock
 from icedit_core.training import loop
 from icedit_core.training.checkpoint import Checkpoints
-from icedit_core.training.lock import FolderLock
 
 from . import training_world as world
 
@@ -169,7 +169,7 @@ def test_a_crash_gives_the_folder_back(out):
 import os, sys
 sys.path[0] = {str(Path(__file__).resolve().parents[2])!r}
 from pathlib import Path
-from icedit_core.training.lock import FolderLock
+from icedit_core.folder_lock import FolderLock
 FolderLock(Path({str(out)!r})).take()
 os.kill(os.getpid(), 9)
 """

@@ -1,4 +1,4 @@
-"""One training a folder: a file that the system itself unlocks when the process ends, however it ends."""
+"""One run a folder: a file that the system itself unlocks when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -14,23 +14,34 @@ class FolderLock:
 
     Args:
         folder: made if it is not there.
+        who: the command, for the error.
+        work: what a folder takes one of.
+        remedy: how another folder is chosen.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(
+        self,
+        folder: Path,
+        who: str = "icedit train",
+        work: str = "training",
+        remedy: str = "choose another output.folder",
+    ):
         self._folder = folder
+        self._words = (who, work, remedy)
         self._file: IO[bytes] | None = None
 
     def take(self) -> None:
-        """Raise ValueError if another training has it, and OSError if the folder cannot be written."""
+        """Raise ValueError if another run has it, and OSError if the folder cannot be written."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = (self._folder / NAME).open("ab")
         try:
             _lock(file)
         except (BlockingIOError, PermissionError):
             file.close()
+            who, work, remedy = self._words
             raise ValueError(
-                f"icedit train: another training writes to {self._folder}, but a folder takes one. "
-                "Wait for its end, or choose another output.folder."
+                f"{who}: another {work} writes to {self._folder}, but a folder takes one. "
+                f"Wait for its end, or {remedy}."
             ) from None
         except OSError:
             file.close()
