@@ -14,6 +14,7 @@ MODULES = (
     "prompt",
     "lora",
     "expert_map",
+    "only_changes",
     "x2_adapter",
     "x2_prompt",
     "x2_size",

@@ -101,7 +101,8 @@ function remount(node, root) {
     if (mounted && mounted !== root) mounted.replaceWith(root);
 }
 
-function show(node, key, entries) {
+/** Put entries on a node that `register` gave a panel. */
+export function show(node, key, entries) {
     const pictures = node?.iceditPictures;
     if (!pictures) return;
     remount(node, pictures.root);

@@ -1,0 +1,386 @@
+"""ICEdit Only What Changes on the real host: SpotEdit's recorded runs, exactness, and what is left behind."""
+
+import gc
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ..rounding import FLOAT32, error
+from . import condition_case
+from . import only_changes_case as editors
+from . import spotedit_case as case
+
+RECORDED = 1e-4
+
+
+@pytest.fixture(scope="module")
+def ours(pack):
+    from icedit_pack.nodes.host import changes_settings, only_changes
+
+    def attach(model, heard=None, in_cpu_memory=False, **settings):
+        told = (lambda session, where: None) if heard is None else (lambda session, where: heard.append(session))
+        return only_changes.attach(model, changes_settings.Settings(**settings), in_cpu_memory, told)
+
+    return SimpleNamespace(attach=attach, key=only_changes.KEY)
+
+
+@pytest.fixture(scope="module")
+def model(pack):
+    return case.load(case.weights())
+
+
+@pytest.fixture(scope="module")
+def io():
+    return case.recorded()
+
+
+def reused(session):
+    """(steps, tokens) uint8 as recorded: 1 = not computed."""
+    tokens = session.source.grid.tokens
+    rows = [torch.zeros(tokens, dtype=torch.bool) if one.chosen is None else ~one.chosen for one in session.steps]
+    return torch.stack(rows).byte()
+
+
+CASES = {
+    "lpips_straight": {"selector": "decoder", "flow": "source"},
+    "lpips": {"selector": "decoder", "flow": "own"},
+    "cosine": {"selector": "cosine", "flow": "own"},
+    "l4_dilated": {"selector": "L4", "flow": "own", "grow": 1, "first_code": True},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_recorded_runs_of_the_published_code(ours, model, io, name):
+    """The same tokens at every step, and the same latent."""
+    recipe = case.CONFIG[name]
+    threshold = 1 - recipe["threshold"] if recipe["judge_method"] == "cosine" else recipe["threshold"]
+    chosen = {"grow": 0, "threshold": threshold, "full_steps": case.FULL} | CASES[name]
+    vae = case.vae() if chosen["selector"] == "decoder" else None
+    heard = []
+    final = case.sample(ours.attach(model, heard, vae=vae, **chosen))
+    assert torch.equal(reused(heard[0]), io[f"{name}.reuse"])
+    assert error(final, io[f"{name}.final"]) < RECORDED
+
+
+KINDS = ("flux2", "qwen", "fill")
+
+
+@pytest.fixture(scope="module")
+def small(pack):
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            made[kind] = editors.small(kind)
+        return made[kind]
+
+    return get
+
+
+def half(kind):
+    """A mask of the picture's upper left part, or of the panel's."""
+    mask = torch.zeros(1, 16, 16)
+    mask[:, :8, :8] = 1
+    return {"mask": mask, "mask_use": "fix"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["spot", "region"])
+def test_nothing_spared_is_the_stock_model_bit_for_bit(ours, small, kind, method):
+    """A region that covers everything: the hooks are in force and change nothing."""
+    model, heard = small(kind), []
+    given = editors.inputs(model, kind)
+    everything = {"mask": torch.ones(1, 8, 8), "mask_use": "fix", "method": method}
+    done = editors.sample(ours.attach(model, heard, **everything), given)
+    assert torch.equal(done, editors.sample(model, given))
+    assert [step.share for step in heard[0].steps] == [1.0] * 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_short_step_straight_after_a_full_one_gives_the_same_tokens(ours, small, kind, monkeypatch):
+    """At the same x and sigma: what is computed equals the full step; what is spared is the source."""
+    import comfy.sample
+    import comfy.samplers
+    from icedit_pack.icedit_core.only_changes import schedule
+
+    model, heard, seen, calls = small(kind), [], [], iter(range(9))
+    noise, positive, latent = editors.inputs(model, kind)
+    patched = ours.attach(model, heard, full_steps="0", **half(kind))
+    monkeypatch.setattr(schedule, "step_of", lambda sigma, sigmas: next(calls))  # every call is a step of its own
+
+    def twice(net, x, sigmas, extra_args=None, callback=None, disable=None):
+        seen.extend(net(x, sigmas[0] * x.new_ones(len(x)), **extra_args) for _ in range(2))
+        return x
+
+    sigmas = torch.tensor([0.7, 0.5, 0.3, 0.0])
+    with torch.no_grad():
+        comfy.sample.sample_custom(
+            patched, noise, 1.0, comfy.samplers.KSAMPLER(twice), sigmas, positive, positive, latent, disable_pbar=True
+        )
+    full, short = seen
+    assert [step.kind for step in heard[0].steps] == ["full", "short"]
+    spared = ~heard[0].source.grid_mask(heard[0].steps[1].chosen, full)
+    active = ~spared.expand_as(full)
+    assert error(short[active], full[active]) < FLOAT32
+    source = heard[0].source.like(full)
+    assert torch.equal(short[~active], source[~active]) and 0 < active.float().mean() < 0.7
+    assert error(short[active], source[active]) > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["spot", "region"])
+def test_part_of_the_picture_is_computed_and_the_rest_ends_in_the_source(ours, small, kind, method):
+    model, heard = small(kind), []
+    given = editors.inputs(model, kind)
+    done = editors.sample(ours.attach(model, heard, method=method, **half(kind)), given, steps=8)
+    session = heard[0]
+    kinds = [step.kind for step in session.steps]
+    assert kinds.count("short") >= 3 and set(kinds) == {"full", "short"}
+    if method == "spot":
+        spared = ~session.source.grid_mask(session.steps[-1].chosen, done).expand_as(done)
+        source = model.model.process_latent_out(session.source.like(done))
+        assert error(done[spared], source[spared]) < 1e-5
+    assert session.most_bytes > 0 and not session.kept.bytes
+    assert torch.isfinite(done).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_halves_of_guidance_have_keys_and_values_of_their_own(ours, small, kind):
+    """With other words in the negative, batched or one by one, the result is the same."""
+    model = small(kind)
+    given = editors.inputs(model, kind)
+    other = editors.inputs(model, kind, words=9, seed=1)[1]
+    same = editors.inputs(model, kind, words=7, seed=1)[1]
+    same[0][1].update({name: value for name, value in given[1][0][1].items() if name != "pooled_output"})
+    patched = ours.attach(model, **half(kind))
+    for negative in (other, same):
+        got = editors.sample(patched, given, cfg=3.0, negative=negative, steps=4)
+        apart = editors.sample(ours.attach(one_by_one(model), **half(kind)), given, cfg=3.0, negative=negative, steps=4)
+        assert error(got, apart) < FLOAT32
+
+
+def one_by_one(model):
+    """A clone whose conditionings never share a model call."""
+    clone = model.clone()
+
+    def apart(executor, base, conds, x, timestep, options):
+        from comfy.patcher_extension import copy_nested_dicts
+
+        results = []
+        for cond in conds:
+            results.append(None if cond is None else executor(base, [cond], x, timestep, copy_nested_dicts(options))[0])
+        return [torch.zeros_like(x) if one is None else one for one in results]
+
+    clone.add_wrapper_with_key("calc_cond_batch", "apart", apart)
+    return clone
+
+
+def test_a_batch_computes_the_union_of_its_members(ours, small):
+    model, heard = small("fill"), []
+    given = editors.inputs(model, "fill", batch=2)
+    editors.sample(ours.attach(model, heard, grow=0, threshold=0.9), given)
+    short = [step for step in heard[0].steps if step.kind == "short"]
+    assert short and all(0 < step.share < 0.5 for step in short)
+
+
+def test_reference_modulated_at_zero_and_of_another_size(ours, pack):
+    """Qwen-Image-Edit 2511's method, with a source latent of the sampled size."""
+    model, heard = editors.small("qwen", default_ref_method="index_timestep_zero"), []
+    given = editors.inputs(model, "qwen", reference=(16, 1, 8, 10))
+    with pytest.raises(
+        ValueError, match=r"the first reference is 16 x 1 x 8 x 10, but the sampled latent.*as this node"
+    ):
+        editors.sample(ours.attach(model), given)
+    source = {"samples": torch.randn(1, *editors.LATENTS["qwen"], generator=torch.Generator().manual_seed(5))}
+    done = editors.sample(ours.attach(model, heard, source=source, **half("qwen")), given, steps=8)
+    spared = ~heard[0].source.grid_mask(heard[0].steps[-1].chosen, done).expand_as(done)
+    assert error(done[spared], source["samples"][spared]) < 1e-5
+    stock = editors.sample(model, given, steps=8)
+    assert error(done[~spared], stock[~spared]) < error(done[spared], stock[spared])
+    everything = ours.attach(model, source=source, mask=torch.ones(1, 8, 8), mask_use="fix")
+    assert torch.equal(editors.sample(everything, given, steps=8), stock)
+
+
+def samplers():
+    import comfy.samplers
+
+    return comfy.samplers.KSampler.SAMPLERS
+
+
+def test_every_stock_sampler(ours, small):
+    """Each computes less and ends finite; those that choose their own steps compute everything and say so."""
+    model = small("fill")
+    given = editors.inputs(model, "fill")
+    sigmas = torch.tensor([1.0, 0.85, 0.65, 0.45, 0.2, 0.0])
+    for name in samplers():
+        heard = []
+        done = editors.sample(ours.attach(model, heard, **half("fill")), given, name, sigmas=sigmas, cfg=1.5)
+        kinds = {step.kind for step in heard[0].steps}
+        own_steps = name in ("dpm_fast", "dpm_adaptive")
+        assert torch.isfinite(done).all(), name
+        assert ("chooses its own steps" in heard[0].always_full) is own_steps, name
+        assert kinds == ({"full"} if own_steps else {"full", "short"}), name
+        if own_steps:
+            stock = editors.sample(model, given, name, sigmas=sigmas, cfg=1.5)
+            assert torch.equal(done, stock), name
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"area": (4, 4, 0, 0)}, "covers a part of the picture"),
+        ({"attention_mask": torch.ones(1, 7), "attention_mask_img_shape": (8, 16)}, "attention mask"),
+    ],
+)
+def test_what_cannot_be_held_is_computed_in_full_and_said(ours, small, more, why):
+    model, heard = small("qwen"), []
+    given = editors.inputs(model, "qwen", **more)
+    try:
+        done = editors.sample(ours.attach(model, heard, **half("qwen")), given)
+    except RuntimeError:
+        pytest.skip("the host itself does not take this conditioning for this model")
+    assert why in heard[0].always_full and {step.kind for step in heard[0].steps} == {"full"}
+    assert torch.equal(done, editors.sample(model, given))
+
+
+def test_core_kv_cache_and_x2edit_are_refused_by_name(ours, small, model):
+    import icedit_pack.nodes.host.source_tokens as source_tokens
+
+    class KV_Attn_Input:
+        def __call__(self, q, k, v, **_):
+            return {}
+
+    cached = small("flux2").clone()
+    cached.set_model_attn1_patch(KV_Attn_Input())
+    with pytest.raises(ValueError, match=r"ICEdit Only What Changes.*Flux KV Cache.*bypass one"):
+        ours.attach(cached)
+    later = ours.attach(small("flux2"))
+    later.set_model_attn1_patch(KV_Attn_Input())
+    with pytest.raises(ValueError, match="Flux KV Cache"):
+        editors.sample(later, editors.inputs(later, "flux2"))
+    edited = model.clone()
+    source_tokens.read_source(edited, "X2")
+    with pytest.raises(ValueError, match="ICEdit X2 Adapter"):
+        ours.attach(edited)
+
+
+def test_a_missing_source_is_named(ours, small):
+    model = small("flux2")
+    with pytest.raises(ValueError, match=r"the first reference is missing.*ReferenceLatent"):
+        editors.sample(ours.attach(model), editors.inputs(model, "flux2", references=0))
+    fill = small("fill")
+    noise, cond, latent = editors.inputs(fill, "fill")
+    with pytest.raises(ValueError, match=r"the sampled latent is empty.*InpaintModelConditioning"):
+        editors.sample(ours.attach(fill), (noise, cond, torch.zeros_like(latent)))
+
+
+@pytest.mark.parametrize("how", ["error", "cancel", "done"])
+def test_nothing_is_left_behind(ours, small, how):
+    """After an end, an error or a cancel: no kept tensor, the model's options as they were, and the same bits again."""
+    import comfy.model_management
+
+    model = small("fill")
+    given = editors.inputs(model, "fill")
+    plain = editors.sample(model, given)
+    patched = ours.attach(model, **half("fill"))
+    first = editors.sample(patched, given)
+    options = repr(sorted(patched.model_options["transformer_options"]))
+    gc.collect()
+    before = tensors()
+
+    def stop(step, x0, x, total):
+        if step == 2 and how == "error":
+            raise RuntimeError("stopped in the middle")
+        if step == 2 and how == "cancel":
+            raise comfy.model_management.InterruptProcessingException
+
+    if how == "done":
+        editors.sample(patched, given, callback=stop)
+    else:
+        with pytest.raises((RuntimeError, comfy.model_management.InterruptProcessingException)):
+            editors.sample(patched, given, callback=stop)
+    gc.collect()
+    assert tensors() <= before
+    holder = patched.get_additional_models_with_key(ours.key)[0].model
+    assert holder.keys_values.bytes == 0 and holder.expected == 0
+    assert repr(sorted(patched.model_options["transformer_options"])) == options
+    assert torch.equal(editors.sample(model, given), plain)
+    assert torch.equal(editors.sample(patched, given), first)
+
+
+def tensors():
+    """Bytes of all tensors that anything holds."""
+    found = {one.data_ptr(): one.untyped_storage().nbytes() for one in gc.get_objects() if torch.is_tensor(one)}
+    return sum(found.values())
+
+
+def test_memory_is_what_was_computed_beforehand_and_counted(ours, small):
+    """In the model's memory or the CPU's; twice the steps keep no more, twice the picture keeps more."""
+    import comfy.model_management
+
+    model, sizes = small("flux2"), []
+    for steps, in_cpu_memory in ((5, False), (10, True)):
+        heard, counted = [], []
+        patched = ours.attach(model, heard, in_cpu_memory=in_cpu_memory, **half("flux2"))
+        holder = patched.get_additional_models_with_key(ours.key)[0].model
+
+        def look(step, x0, x, total, holder=holder, counted=counted):
+            loaded = comfy.model_management.current_loaded_models
+            counted.append(sum(one.model_memory() for one in loaded if one.model.model is holder))
+
+        given = editors.inputs(model, "flux2")
+        given[1][0][0] = torch.randn(1, 512, 64)  # the host fills FLUX.2's text up to this
+        editors.sample(patched, given, steps=steps, callback=look)
+        assert max(counted) == heard[0].most_bytes
+        sizes.append(heard[0].most_bytes)
+    assert sizes[0] == sizes[1] == 2 * (512 + 2 * 48) * 128 * 3 * 4
+
+
+def test_composes_with_another_attention_override_and_block_replacement(ours, small):
+    model, calls = small("fill").clone(), []
+
+    def watch(func, *args, **kwargs):
+        calls.append(args[0].shape[2])
+        return func(*args, **kwargs)
+
+    def replaced(args, extra):
+        calls.append("block")
+        return extra["original_block"](args)
+
+    model.model_options["transformer_options"]["optimized_attention_override"] = watch
+    model.set_model_patch_replace(replaced, "dit", "single_block", 1)
+    given = editors.inputs(model, "fill")
+    done = editors.sample(ours.attach(model, **half("fill")), given)
+    assert torch.equal(done, editors.sample(ours.attach(small("fill"), **half("fill")), given))
+    assert "block" in calls and len({length for length in calls if length != "block"}) == 2
+
+
+def test_velocities_are_used_again_where_a_fit_says_so(ours, model):
+    """28 steps of Kontext with the published fit: steps without a model call, and a result near the computed one."""
+    sigmas = torch.linspace(1, 0, 29)
+    heard = []
+    common = {"method": "region"} | half("flux")
+    again = case.sample(ours.attach(model, heard, reuse_error=0.04, **common), sigmas=sigmas)
+    computed = case.sample(ours.attach(model, heard, reuse_error=0.0, **common), sigmas=sigmas)
+    kinds = [step.kind for step in heard[0].steps]
+    assert kinds.count("full") == 9 and kinds.count("reused") >= 8
+    assert {step.kind for step in heard[1].steps} == {"full", "short"}
+    assert 0 < error(again, computed) < 0.2
+    with pytest.raises(ValueError, match=r"velocity fit has 5 values, but 28 steps need 27"):
+        case.sample(ours.attach(model, reuse_error=0.04, gammas=(1.0,) * 5, **common), sigmas=sigmas)
+
+
+def test_experts_of_a_moe_lora_route_a_subset_alike(ours, small, pack):
+    """The router reads each token alone: with the adapter, short steps compute what full ones would."""
+    from icedit_pack.icedit_core.adapters import files
+    from icedit_pack.nodes.host import adapters
+
+    adapted = adapters.attach(small("fill"), files.load(condition_case.case.ADAPTER)[0], 1.0, 1)
+    given = editors.inputs(adapted, "fill")
+    everything = {"mask": torch.ones(1, 8, 8), "mask_use": "fix"}
+    assert torch.equal(editors.sample(ours.attach(adapted, **everything), given), editors.sample(adapted, given))
+    heard = []
+    part = editors.sample(ours.attach(adapted, heard, **half("fill")), given)
+    plain = editors.sample(ours.attach(small("fill"), **half("fill")), given)
+    assert "short" in {step.kind for step in heard[0].steps} and error(part, plain) > 1e-3

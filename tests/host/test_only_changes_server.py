@@ -1,0 +1,76 @@
+"""ICEdit Only What Changes in the demo's workflow on the real server: what the page is told, and a second run."""
+
+import uuid
+
+import aiohttp
+import numpy as np
+
+from . import graphs
+
+NODE = "ICEditOnlyWhatChanges"
+
+
+def demo(seed, **inputs):
+    """The demo of 16 steps with the node in front of its sampler."""
+    graph = graphs.changed(graphs.shipped("icedit_demo"), "KSampler", steps=16, seed=seed)
+    graph = graphs.changed(graph, "ICEditDemoScene", seed=0, task="recolour")
+    sampler = graph[graphs.find(graph, "KSampler")]["inputs"]
+    first = {"model": sampler["model"], "method": "spot", "threshold": 0.0, "grow": 1, "kept_in": "CPU memory"}
+    graph["only"] = {"class_type": NODE, "inputs": first | inputs}
+    sampler["model"] = ["only", 0]
+    return graph
+
+
+async def told(server, graph) -> tuple[list[str], list[dict]]:
+    """The texts and the region pictures that a run sends to the node."""
+    client_id, texts, pictures = uuid.uuid4().hex, [], []
+    async with aiohttp.ClientSession(server.url) as session, session.ws_connect(f"/ws?clientId={client_id}") as socket:
+        async with session.post("/prompt", json={"prompt": graph, "client_id": client_id}) as answer:
+            prompt = (await answer.json())["prompt_id"]
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.BINARY:
+                if message.data[:4] == (3).to_bytes(4, "big") and b"only" in message.data[:16]:
+                    texts.append(message.data[8:].decode(errors="replace"))
+                continue
+            event = message.json()
+            data = event.get("data") or {}
+            assert event["type"] != "execution_error", data
+            if event["type"] == "icedit_region":
+                pictures.append(data)
+            if event["type"] == "executing" and data.get("node") is None and data.get("prompt_id") == prompt:
+                return texts, pictures
+    raise AssertionError("the websocket was closed")
+
+
+async def test_the_page_hears_what_was_computed_and_sees_the_region(server):
+    texts, pictures = await told(server, demo(1))
+    assert any("of the picture's tokens computed in 16 steps, 4 of them in full" in text for text in texts), texts
+    (picture,) = pictures
+    assert picture["node"] == "only"
+    async with (
+        aiohttp.ClientSession(server.url) as session,
+        session.get("/view", params=picture["pictures"][0]["picture"]) as answer,
+    ):
+        assert answer.status == 200 and answer.content_type == "image/png"
+
+
+async def test_the_edit_is_nearly_that_of_all_tokens(server, client):
+    """And a second queue, whose node is not run again, still computes less."""
+    plain = demo(2)
+    plain[graphs.find(plain, "KSampler")]["inputs"]["model"] = plain.pop("only")["inputs"]["model"]
+    whole = await graphs.picture(client, await client.run(plain))
+    part = await graphs.picture(client, await client.run(demo(2)))
+    assert 0 < np.abs(whole.astype(float) - part.astype(float)).mean() < 6
+    texts, pictures = await told(server, demo(3))
+    assert pictures and texts
+
+
+async def test_a_missing_decoder_is_named(server, client):
+    from icedit_core.client import ExecutionFailed
+
+    try:
+        await client.run(demo(4, selector="decoder"))
+    except ExecutionFailed as failed:
+        assert "selector decoder, but no VAE is connected" in str(failed)
+    else:
+        raise AssertionError("it ran")
