@@ -76,7 +76,7 @@ class Block:
 
     def __init__(self, host: ModuleType, kind: str, dtype: torch.dtype, device: torch.device):
         draw = torch.Generator().manual_seed(0)
-        self.network = _network(host, kind, dtype, draw, device)
+        self.network = one_block(host, kind, dtype, draw, device)
         self.inner = self.network.get_submodule(f"{kind}_blocks.0")
         self.kind, self.call = kind, host.attention
         task = torch.randn(WIDTH, generator=draw).to(device, dtype)
@@ -138,7 +138,9 @@ def _positions(device: torch.device) -> Tensor:
     return torch.cat([torch.zeros(TEXT, 3), image, source])[None].to(device)
 
 
-def _network(host: ModuleType, kind: str, dtype: torch.dtype, draw: torch.Generator, device: torch.device) -> nn.Module:
+def one_block(
+    host: ModuleType, kind: str, dtype: torch.dtype, draw: torch.Generator, device: torch.device
+) -> nn.Module:
     """A FLUX.1 dev of full width with this one block alone."""
     network: nn.Module = host.flux(
         dtype=dtype,
