@@ -160,7 +160,8 @@ async def _scored(judge: Judge, questions: QuestionSet, group: Group, method: st
     notes = ranking.notes
     if method != SCORE:
         notes += (f"{questions.name} rates each candidate by itself, so {method} was not used",)
-    return _Found(replace(ranking, notes=notes, asked=f"{questions.name}, {questions.scale}"), seen)
+    asked_as = f"{questions.name}, {questions.scale}"
+    return _Found(replace(ranking, notes=notes, asked=asked_as, ends=questions.ends), seen)
 
 
 def _scoring(questions: QuestionSet, who: str) -> Scoring:

@@ -43,7 +43,7 @@ class Ranking:
     order: indices; scores: per candidate (by index, not by place), larger is better: duels won (knockout), log
     strength (round_robin), a question set's overall (score; NaN where there is none) or 1 for the one a person chose
     (choice); reasons: per candidate, from its last duel or its own score; asked: the question set that made scores,
-    and their scale.
+    and their scale; ends: of that scale, None where it has none.
     """
 
     order: tuple[int, ...]
@@ -52,10 +52,30 @@ class Ranking:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     asked: str = ""
+    ends: tuple[float, float] | None = None
 
     @property
     def best(self) -> int:
         return self.order[0]
+
+    def out_of_ten(self, who: str) -> float:
+        """The best candidate's score, brought from its scale to 0 to 10; NaN where there is none.
+
+        Raises:
+            ValueError: the scale has no ends, or there were no scores at all.
+        """
+        if self.method != SCORE:
+            raise ValueError(
+                f"{who}: good_enough counts from 0 to 10, but this judge picks one of all and gives no scores. "
+                "Set good_enough to 0, or use another judge."
+            )
+        if self.ends is None:
+            raise ValueError(
+                f"{who}: good_enough counts from 0 to 10, but the scores are of {self.asked or 'no known scale'}. "
+                "Set good_enough to 0, or use a judge whose scale has ends."
+            )
+        low, high = self.ends
+        return (self.scores[self.best] - low) / (high - low) * 10
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ class ICEditBestOf(io.ComfyNode):
                     step=0.1,
                     advanced=True,
                     tooltip="Above 0, with method score: sample and judge one candidate after the other, and stop at "
-                    "the first whose overall score reaches this; 0 samples all.",
+                    "the first whose overall score reaches this, from 0 to 10; 0 samples all. Another scale with ends "
+                    "is brought to 0 to 10; EditReward's has none, and is refused.",
                 ),
                 io.Int.Input(
                     "drop_after",
@@ -172,12 +173,7 @@ class ICEditGoodEnough(io.ComfyNode):
     @classmethod
     def enough(cls, good_enough, ranking) -> bool:
         """Whether the best candidate of every source reaches the score."""
-        if any(one.method != SCORE for one in ranking):
-            raise ValueError(
-                f"ICEdit Best Of: good_enough is {good_enough:g}, but this judge picks one of all and gives no scores. "
-                "Set good_enough to 0, or use another judge."
-            )
-        return all(one.scores[one.best] >= good_enough for one in ranking)
+        return all(one.out_of_ten("ICEdit Best Of") >= good_enough for one in ranking)
 
 
 class ICEditGather(io.ComfyNode):

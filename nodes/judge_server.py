@@ -3,8 +3,10 @@
 from comfy_api.latest import io
 
 from ..icedit_core.judges.address import HOSTS_VARIABLE
+from ..icedit_core.judges.asked.choosing import AUTO, Signs
 from ..icedit_core.judges.keys import PREFIX
 from ..icedit_core.judges.server import ServerJudge
+from .host import questions as asked
 from .host.schema import IceditJudge, judge_inputs
 
 
@@ -52,20 +54,38 @@ class ICEditJudgeServer(io.ComfyNode):
                     "has the room. Other servers have no such request; the report then says so.",
                 ),
                 *judge_inputs(),
+                *asked.inputs(),
             ],
             outputs=[IceditJudge.Output(display_name="judge", tooltip="For ICEdit Rank.")],
         )
 
     @classmethod
+    def fingerprint_inputs(cls, question_file=None, **_) -> str:
+        """A question file changed on disk counts as a new input; a linked name arrives as None."""
+        return asked.stamp(question_file)
+
+    @classmethod
     def execute(
-        cls, url, model, key_variable="", timeout=120.0, retries=2, parallel=4, free_memory=False, **sight
+        cls,
+        url,
+        model,
+        key_variable="",
+        timeout=120.0,
+        retries=2,
+        parallel=4,
+        free_memory=False,
+        questions=AUTO,
+        passes=1,
+        question_file=asked.NO_FILE,
+        **sight,
     ) -> io.NodeOutput:
         if not model.strip():
             raise ValueError("ICEdit judge: the model is empty, but its name on the server is needed. Fill it in.")
-        judge = ServerJudge(
-            url.strip(), model.strip(), key_variable.strip(), timeout, retries, parallel, free_memory, **sight
-        )
-        return io.NodeOutput(judge)
+        # The name is all that is known here: EditScore's models without Qwen3 in it stand on Qwen2.5-VL.
+        signs = Signs(model, numbered="qwen3" not in model.lower())
+        way = asked.chosen(questions, passes, question_file, signs)
+        place = url.strip(), model.strip(), key_variable.strip()
+        return io.NodeOutput(ServerJudge(*place, timeout, retries, parallel, free_memory, questions=way, **sight))
 
 
 NODES = [ICEditJudgeServer]

@@ -2,7 +2,9 @@
 
 from comfy_api.latest import io
 
+from ..icedit_core.judges.asked.choosing import AUTO, EDITREWARD
 from .host import judge_transformers as hosted
+from .host import questions as asked
 from .host.schema import IceditJudge, judge_inputs
 
 
@@ -15,7 +17,7 @@ class ICEditJudgeTransformers(io.ComfyNode):
             category="ICEdit/choose",
             description="An image-text model from a folder of this machine (Qwen2.5-VL, Qwen3-VL and others), run by "
             "the transformers library in ComfyUI's memory management. Loaded when it is first asked.",
-            search_aliases=["vlm", "qwen2.5-vl", "editscore", "early filter", "best of n"],
+            search_aliases=["vlm", "qwen2.5-vl", "editscore", "editreward", "early filter", "best of n"],
             inputs=[
                 io.Combo.Input(
                     "model",
@@ -38,18 +40,28 @@ class ICEditJudgeTransformers(io.ComfyNode):
                     tooltip="How numbers are kept. auto: bfloat16 where the device is good at it.",
                 ),
                 *judge_inputs(),
+                *asked.inputs(EDITREWARD),
             ],
             outputs=[IceditJudge.Output(display_name="judge", tooltip="For ICEdit Rank.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model=None, adapter=None, **_) -> str:
+    def fingerprint_inputs(cls, model=None, adapter=None, question_file=None, **_) -> str:
         """Files changed on disk count as a new input; a linked name arrives as None."""
-        return hosted.stamp(model, adapter) if model and adapter else ""
+        return (hosted.stamp(model, adapter) if model and adapter else "") + asked.stamp(question_file)
 
     @classmethod
-    def execute(cls, model, adapter=hosted.NO_ADAPTER, dtype="auto", **sight) -> io.NodeOutput:
-        return io.NodeOutput(hosted.judge(model, adapter, dtype, **sight))
+    def execute(
+        cls,
+        model,
+        adapter=hosted.NO_ADAPTER,
+        dtype="auto",
+        questions=AUTO,
+        passes=1,
+        question_file=asked.NO_FILE,
+        **sight,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(hosted.judge(model, adapter, dtype, (questions, passes, question_file), **sight))
 
 
 NODES = [ICEditJudgeTransformers]

@@ -43,8 +43,8 @@ class ICEditRank(io.ComfyNode):
                     options=[*METHODS, SCORE],
                     default="knockout",
                     tooltip="knockout: the winner stays, M - 1 comparisons (published). round_robin: every pair, "
-                    "M (M - 1) / 2 comparisons, strengths by Bradley-Terry. score: each edit by itself, VIEScore's "
-                    "SC and PQ, 2 M questions that want a judge who writes JSON. A person clicks once instead.",
+                    "M (M - 1) / 2 comparisons, strengths by Bradley-Terry. score: each edit by itself, in the "
+                    "judge's question set (VIEScore: SC and PQ, 2 M questions). A person clicks once instead.",
                 ),
                 io.Boolean.Input(
                     "both_orders",
@@ -67,6 +67,12 @@ class ICEditRank(io.ComfyNode):
                 io.Image.Output(
                     display_name="sheet", is_output_list=True, tooltip="All edits in order, with scores and reasons."
                 ),
+                io.Mask.Output(
+                    display_name="regions",
+                    is_output_list=True,
+                    tooltip="Where the judge saw the best edits, if its questions ask for that, as SpatialReward's do; "
+                    "black otherwise. The sheet frames these places in every edit.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -78,8 +84,8 @@ class ICEditRank(io.ComfyNode):
         work = rank_images.rank_jobs(jobs.matched(source, candidates, instruction, rank_images.WHO), **settings)
         done = await cancellable(work)
         indices = [ranked.rankings[0].best for ranked in done]
-        best, rankings, reports, sheets, _ = map(list, zip(*done, strict=True))
-        return io.NodeOutput(best, rankings, indices, reports, sheets, ui=say(cls, "\n\n".join(reports)))
+        best, rankings, reports, sheets, regions = map(list, zip(*done, strict=True))
+        return io.NodeOutput(best, rankings, indices, reports, sheets, regions, ui=say(cls, "\n\n".join(reports)))
 
 
 NODES = [ICEditRank]

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..icedit_core import jobs, rank_images
+from ..icedit_core.judges import asked
 from .host.report import say
 from .host.schema import IceditJudge
 from .host.waiting import cancellable
@@ -58,7 +59,9 @@ class ICEditVIEScore(io.ComfyNode):
         matched = jobs.matched(source, edit, instruction, rank_images.WHO_SCORES)
         only = jobs.only(judge, "judge", rank_images.WHO_SCORES)
         scores = await cancellable(rank_images.score_jobs(matched, only))
-        lines = [f"edit {index}: overall {one.overall:.2f}; {one.reason}" for index, one in enumerate(scores)]
+        asked_as = asked.of(only)
+        lines = [f"{asked_as.name}, {asked_as.scale}"]
+        lines += [f"edit {index}: overall {one.overall:.2f}; {one.reason}" for index, one in enumerate(scores)]
         text = "\n".join([*lines, *(f"note: {note}" for one in scores for note in one.notes)])
         columns = [one.sc for one in scores], [one.pq for one in scores], [one.overall for one in scores]
         return io.NodeOutput(*columns, text, ui=say(cls, text))

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..foreign import line
 from ..pixels import eight_bit
+from ..plain_files import open_regular
 from . import model_folder
 from .asked.edit_reward import EditReward
 from .asked.edit_reward_words import QUESTIONS, REWARD_TOKEN
@@ -31,6 +32,7 @@ _WHO = "ICEdit judge (EditReward)"
 HEADS = 2
 PIXELS = 256 * 28 * 28
 _PATCH = 28
+_MOST_BYTES = 1 << 40
 _PREFIX = "rm_heads."
 _KIND = "qwen2_5_vl"
 
@@ -150,11 +152,15 @@ def reward_token(processor: Any) -> int:
 
 
 def is_edit_reward(folder: Path) -> bool:
-    """Whether a folder's weights have heads that rate."""
+    """Whether a folder's weights have heads that rate; what is wrong with a file is for whoever loads it."""
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(path), "pt") as file:
-            if any(key.startswith(_PREFIX) for key in file.keys()):
-                return True
+        try:
+            open_regular(path, _MOST_BYTES).close()
+            with safe_open(str(path), "pt") as file:
+                if any(key.startswith(_PREFIX) for key in file.keys()):
+                    return True
+        except (SafetensorError, OSError, ValueError):
+            continue
     return False
 
 

@@ -13,6 +13,8 @@ from comfy.text_encoders.qwen35 import Qwen35
 from torch import Tensor, nn
 
 from ...icedit_core.judges import Answer
+from ...icedit_core.judges.asked import QuestionSet
+from ...icedit_core.judges.judge import PLAIN, Manner
 from ...icedit_core.judges.pictures import SIDE, made_small
 from ...icedit_core.judges.transformers_judge import likely
 
@@ -30,26 +32,32 @@ class HostJudge:
 
     Args:
         clip: a CLIP with a language model that reads pictures and writes text.
+        questions: the question set, see `asked.of`.
     Raises:
         ValueError: it is none.
     """
 
     picture_side = SIDE
 
-    def __init__(self, clip):
+    def __init__(self, clip, questions: QuestionSet | None = None):
         self._clip = clip
+        self.questions = questions
         self._model = language_model(clip.cond_stage_model)
         self.name = f"{type(self._model).__name__} in ComfyUI ({clip.patcher.patches_uuid.hex[:8]})"
 
-    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int) -> Answer:
-        """See `Judge.ask`; greedy, with first-token probabilities."""
+    async def ask(self, pictures: Sequence[Tensor], question: str, most_tokens: int, manner: Manner = PLAIN) -> Answer:
+        """See `Judge.ask`; with first-token probabilities.
+
+        Raises:
+            ValueError: a manner that the host's chat format of this model has no place for.
+        """
         await asyncio.sleep(0)  # a ranking that was cancelled ends here
         stop_if_interrupted()
         small = [made_small(picture, self.picture_side) for picture in pictures]
-        tokens = self._tokens([picture[None, ..., :3].float().clamp(0, 1) for picture in small], question)
+        tokens = self._tokens([picture[None, ..., :3].float().clamp(0, 1) for picture in small], question, manner)
         try:
             with _first_logits(self._model) as first:
-                told = self._clip.generate(tokens, do_sample=False, max_length=most_tokens)
+                told = self._clip.generate(tokens, max_length=most_tokens, **_sampling(manner))
         except comfy.model_management.InterruptProcessingException:
             comfy.model_management.interrupt_current_processing(True)  # questions already on their way stop as well
             raise
@@ -62,7 +70,7 @@ class HostJudge:
         except IndexError:  # Gemma's models know more tokens than their tokenizers
             return "".join(f"<{token}>" for token in tokens)
 
-    def _tokens(self, pictures: list[Tensor], question: str):
+    def _tokens(self, pictures: list[Tensor], question: str, manner: Manner):
         """The question in the model's own chat format.
 
         Qwen's is written here: the tokenizers' own templates differ with what the host means to encode. For other
@@ -70,9 +78,12 @@ class HostJudge:
         of a fixed size, and the host would cut the sides off: it gets the whole picture squeezed, as published.
         """
         if isinstance(self._model, (Qwen3VL, Qwen35)):
-            text = f"<|im_start|>user\n{_PICTURE * len(pictures)}{question}<|im_end|>\n<|im_start|>assistant\n"
-            tokens = self._clip.tokenize(
-                text + _NO_THOUGHTS * isinstance(self._model, Qwen35), images=pictures, skip_template=True
+            text = _qwen(len(pictures), question, manner) + _NO_THOUGHTS * isinstance(self._model, Qwen35)
+            tokens = self._clip.tokenize(text, images=pictures, skip_template=True)
+        elif manner.system or manner.numbered:
+            raise ValueError(
+                f"{_WHO}: the questions come with a system turn or numbered pictures, which ComfyUI's chat format of "
+                f"{type(self._model).__name__} has no place for, but it is needed. Use Qwen3-VL, or another judge node."
             )
         elif not pictures:
             tokens = self._clip.tokenize(question, skip_template=False, min_length=1, thinking=False)
@@ -88,6 +99,19 @@ class HostJudge:
                 f"all must be shown. {_REMEDY}"
             )
         return tokens
+
+
+def _qwen(pictures: int, question: str, manner: Manner) -> str:
+    """Qwen's chat format."""
+    system = f"<|im_start|>system\n{manner.system}<|im_end|>\n" if manner.system else ""
+    shown = "".join(f"<img{number}>: " * manner.numbered + _PICTURE for number in range(1, pictures + 1))
+    return f"{system}<|im_start|>user\n{shown}{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def _sampling(manner: Manner) -> dict:
+    if not manner.draws:
+        return {"do_sample": False}
+    return {"do_sample": True} | {name: getattr(manner, name) for name in ("temperature", "top_p", "top_k", "seed")}
 
 
 def stop_if_interrupted() -> None:

@@ -1,25 +1,28 @@
 """Image-text models of the `transformers` library: found in the model folders, loaded and unloaded by the host."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import comfy.model_management as memory
-import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ...icedit_core.judges.judge import THOUGHT_TOKENS
+from ...icedit_core.judges import edit_reward_judge
+from ...icedit_core.judges.asked.choosing import AUTO, Signs
+from ...icedit_core.judges.edit_reward_judge import EditRewardJudge, is_edit_reward
+from ...icedit_core.judges.judge import THOUGHT_TOKENS, Judge
 from ...icedit_core.judges.pictures import SIDE
 from ...icedit_core.judges.transformers_judge import TransformersJudge, is_adapter_folder, is_model_folder, load
+from ...icedit_core.plain_files import read_json
+from . import model_folders, questions
 from .judge_host import stop_if_interrupted
 
 NO_ADAPTER = "none"
 DTYPES = {"auto": None, "bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-DEEPEST = 3  # folders below a model folder that are looked into: LLM/Qwen-VL/<model>
+Load = Callable[[torch.dtype], tuple[Any, Any]]
 
 
 def model_names() -> list[str]:
@@ -41,36 +44,68 @@ def stamp(model: str, adapter: str) -> str:
 
 
 def judge(
-    model: str, adapter: str, dtype: str, picture_side: int = SIDE, thought_tokens: int = THOUGHT_TOKENS
-) -> TransformersJudge:
+    model: str,
+    adapter: str,
+    dtype: str,
+    asked: tuple[str, int, str] = (AUTO, 1, questions.NO_FILE),
+    picture_side: int = SIDE,
+    thought_tokens: int = THOUGHT_TOKENS,
+) -> Judge:
     """A judge that loads its model when it is first asked.
 
+    Args:
+        asked: questions, passes and question file, see `questions.inputs`.
     Raises:
-        ValueError: no such folder.
+        ValueError: no such folder or file, or inputs that do not fit the model.
     """
     folder = _model(model)
     extra = _adapter(adapter) if adapter != NO_ADAPTER else None
+    signs = _signs(model, folder, adapter, extra)
+    way = questions.chosen(*asked, signs)
     settings = [adapter] * (extra is not None) + [dtype, stamp(model, adapter)]
     settings += [f"pictures of {picture_side} px"] * (picture_side != SIDE)
     settings += ["not thinking"] * (not thought_tokens)
-    ready = _Hosted(folder, extra, DTYPES[dtype])
     name = f"{model} ({', '.join(settings)})"
-    return TransformersJudge(name, ready, stop_if_interrupted, picture_side, thought_tokens)
+    if signs.heads:
+        if extra is not None or (picture_side, thought_tokens) != (SIDE, THOUGHT_TOKENS):
+            raise ValueError(
+                f"ICEdit Judge (transformers): {model} is EditReward, which takes no adapter, sees pictures at its own "
+                f"size and does not think, but adapter is {adapter}, picture_side {picture_side} and thought_tokens "
+                f"{thought_tokens}. Set them to {NO_ADAPTER}, {SIDE} and {THOUGHT_TOKENS}."
+            )
+        rated = _Hosted(lambda kind: edit_reward_judge.load(folder, kind), DTYPES[dtype])
+        return EditRewardJudge(name, rated, stop_if_interrupted)
+    ready = _Hosted(lambda kind: load(folder, extra, kind), DTYPES[dtype])
+    return TransformersJudge(name, ready, stop_if_interrupted, picture_side, thought_tokens, way)
+
+
+def _signs(model: str, folder: Path, adapter: str, extra: Path | None) -> Signs:
+    """What the folders say about the questions that the model was trained on."""
+    config = _json(folder / "config.json")
+    base = _json(extra / "adapter_config.json").get("base_model_name_or_path", "") if extra else ""
+    names = f"{model} {config.get('_name_or_path', '')}" + f" {adapter} {base}" * (extra is not None)
+    return Signs(names, config.get("model_type") == "qwen2_5_vl", is_edit_reward(folder))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except ValueError:
+        return {}  # whoever loads the model says what is wrong with it
 
 
 class _Hosted:
     """A model that the host moves to its device when it is needed, and away when something else needs the room."""
 
-    def __init__(self, folder: Path, adapter: Path | None, dtype: torch.dtype | None):
-        self._source = folder, adapter, dtype
+    def __init__(self, load: Load, dtype: torch.dtype | None):
+        self._load, self._dtype = load, dtype
         self._patcher: ModelPatcher | None = None
         self._processor: Any = None
 
     def __call__(self) -> tuple[Any, Any]:
         if self._patcher is None:
-            folder, adapter, dtype = self._source
             device = memory.text_encoder_device()
-            model, self._processor = load(folder, adapter, dtype or _best_dtype(device))
+            model, self._processor = self._load(self._dtype or _best_dtype(device))
             self._patcher = ModelPatcher(_Holder(model), device, memory.text_encoder_offload_device())
         # Its layers know nothing of weights that are fetched one by one, so it is loaded whole.
         memory.load_models_gpu([self._patcher], force_full_load=True)
@@ -91,28 +126,15 @@ def _best_dtype(device: torch.device) -> torch.dtype:
     return torch.float16 if memory.should_use_fp16(device, prioritize_performance=False) else torch.float32
 
 
-def _roots(kind: str) -> list[Path]:
-    known = folder_paths.folder_names_and_paths.get(kind, ([], ()))[0]
-    return list(dict.fromkeys(Path(path) for path in [*known, os.path.join(folder_paths.models_dir, kind)]))
-
-
 def _found(kinds: tuple[str, ...], wanted: Callable[[Path], bool]) -> dict[str, Path]:
     """Name -> folder; where two roots hold the same name, the first counts, as with the host's files."""
     found: dict[str, Path] = {}
     for kind in kinds:
-        for root in _roots(kind):
-            for folder in _folders(root, DEEPEST):
+        for root in model_folders.roots(kind):
+            for folder in model_folders.below(root):
                 if wanted(folder):
                     found.setdefault(f"{kind}/{folder.relative_to(root).as_posix()}", folder)
     return found
-
-
-def _folders(root: Path, depth: int) -> Iterator[Path]:
-    if depth and root.is_dir():
-        for entry in sorted(root.iterdir()):
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield entry
-                yield from _folders(entry, depth - 1)
 
 
 def _model(name: str) -> Path:

@@ -5,8 +5,8 @@ has its words, its order of pictures, its way of sampling and its reader in one 
 (`Judge.questions`); one that says nothing is asked in VIEScore's words and compares pairs in the pack's own.
 """
 
-from .base import Comparing, QuestionSet, Region, Score, Scoring, of
+from .base import Comparing, QuestionSet, Region, Score, Scoring
 from .editscore import EditScore
-from .general import GENERAL
+from .general import GENERAL, of
 
 __all__ = ["GENERAL", "Comparing", "EditScore", "QuestionSet", "Region", "Score", "Scoring", "of"]

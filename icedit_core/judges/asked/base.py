@@ -10,13 +10,14 @@ from ...ranking import Duel
 from ..judge import Judge
 from ..scores import Region, Score
 
-__all__ = ["Comparing", "QuestionSet", "Region", "Score", "Scoring", "of"]
+__all__ = ["Comparing", "QuestionSet", "Region", "Score", "Scoring"]
 
 
 class QuestionSet(Protocol):
     """One way to ask; it is `Scoring`, `Comparing` or both.
 
-    name: shown with every number, since numbers of two sets cannot be compared; scale: of an overall score, in words.
+    name: shown with every number, since numbers of two sets cannot be compared; scale: of an overall score, in words;
+    ends: the lowest and highest overall score, None if there are none.
     """
 
     @property
@@ -24,6 +25,9 @@ class QuestionSet(Protocol):
 
     @property
     def scale(self) -> str: ...
+
+    @property
+    def ends(self) -> tuple[float, float] | None: ...
 
 
 @runtime_checkable
@@ -55,11 +59,3 @@ class Comparing(Protocol):
     ) -> Duel:
         """Say which of two candidates is better; arguments as for `pair.compare`."""
         ...
-
-
-def of(judge: Judge) -> QuestionSet:
-    """The question set that a judge is asked in."""
-    from .general import GENERAL
-
-    own: QuestionSet | None = getattr(judge, "questions", None)
-    return own or GENERAL

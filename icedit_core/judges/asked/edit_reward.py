@@ -24,6 +24,7 @@ class EditReward:
 
     name: str = "EditReward"
     scale: str = "no fixed ends, higher is better"
+    ends: None = None
 
     async def score(self, judge: Judge, source: Tensor, edit: Tensor, instruction: str) -> Score:
         """Both heads, each on its own question.

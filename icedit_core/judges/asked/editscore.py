@@ -35,6 +35,7 @@ class EditScore:
     passes: int = 1
     numbered: bool = False
     scale: str = "0 to 10"
+    ends: tuple[float, float] = (0.0, 10.0)
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...ranking import Duel
 from .. import pair, viescore
 from ..judge import Judge
-from .base import Score
+from .base import QuestionSet, Score
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class General:
 
     name: str = "VIEScore"
     scale: str = "0 to 10"
+    ends: tuple[float, float] = (0.0, 10.0)
 
     async def score(self, judge: Judge, source: Tensor, edit: Tensor, instruction: str) -> Score:
         """VIEScore, as `viescore.score` asks."""
@@ -38,3 +39,9 @@ class General:
 
 
 GENERAL = General()
+
+
+def of(judge: Judge) -> QuestionSet:
+    """The question set that a judge is asked in."""
+    own: QuestionSet | None = getattr(judge, "questions", None)
+    return own or GENERAL

@@ -55,7 +55,11 @@ class _FileSet:
 
     @property
     def scale(self) -> str:
-        return f"{self.reader.smallest:g} to {self.reader.shown_to or self.largest:g}"
+        return "{:g} to {:g}".format(*self.ends)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.reader.smallest, self.reader.shown_to or self.largest
 
 
 @dataclass(frozen=True)
