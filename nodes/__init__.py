@@ -28,6 +28,7 @@ MODULES = (
     "viescore",
     "judge_person",
     "best_of",
+    "retry",
     "keep_best",
 )
 

@@ -44,6 +44,7 @@ class EditRewardJudge:
         name, ready, stop: as for `TransformersJudge`; `ready` gives the model of `load` and its processor.
     """
 
+    writes = False  # see `retry.reworded`
     picture_side = None  # the source's and the edit's own pixels, brought to 256 patches below
 
     def __init__(self, name: str, ready: Callable[[], tuple[Any, Any]], stop: Callable[[], None]):

@@ -50,14 +50,14 @@ def expand(plan: dict[str, Any], parts: Parts, good_enough: float, drop_after: i
         return _halved(plan, parts, drop_after, count)
     graph = GraphBuilder()
     candidates = graph.node("ICEditCandidates", "candidates", **plan, count=1 if good_enough else count)
-    pictures = _pictures(graph, "previews", candidates.out(1), parts)
-    best = [_ranked(graph, candidates.out(0), pictures, parts, 1)]
+    shown = pictures(graph, "previews", candidates.out(1), parts)
+    best = [_ranked(graph, candidates.out(0), shown, parts, 1)]
     for number in range(2, count + 1 if good_enough else 2):
         further = graph.node("ICEditMoreCandidates", f"more_{number}", candidates=best[-1]["candidates"], count=1)
-        new = _pictures(graph, f"previews_{number}", further.out(1), parts)
-        both = {"images.image0": pictures, "images.image1": new}
-        pictures = graph.node("BatchImagesNode", f"all_{number}", **both).out(0)
-        best.append(_ranked(graph, further.out(0), pictures, parts, number))
+        new = pictures(graph, f"previews_{number}", further.out(1), parts)
+        both = {"images.image0": shown, "images.image1": new}
+        shown = graph.node("BatchImagesNode", f"all_{number}", **both).out(0)
+        best.append(_ranked(graph, further.out(0), shown, parts, number))
     chosen = best.pop()
     while best:
         later = {f"later_{name}": link for name, link in chosen.items()}
@@ -71,7 +71,7 @@ def _halved(plan: dict[str, Any], parts: Parts, drop_after: int, count: int) -> 
     """Two rounds: all candidates a little way, the better half further."""
     graph = GraphBuilder()
     first = graph.node("ICEditCandidates", "candidates", **plan | {"early_steps": drop_after, "count": count})
-    seen = _ranked(graph, first.out(0), _pictures(graph, "previews", first.out(1), parts), parts, 1)
+    seen = _ranked(graph, first.out(0), pictures(graph, "previews", first.out(1), parts), parts, 1)
     kept = graph.node(
         "ICEditKeepBest",
         "kept",
@@ -80,7 +80,7 @@ def _halved(plan: dict[str, Any], parts: Parts, drop_after: int, count: int) -> 
         keep=-(-count // 2),
         early_steps=plan["early_steps"],
     )
-    chosen = _ranked(graph, kept.out(0), _pictures(graph, "previews_2", kept.out(1), parts), parts, 2)
+    chosen = _ranked(graph, kept.out(0), pictures(graph, "previews_2", kept.out(1), parts), parts, 2)
     return _finished(graph, chosen, parts)
 
 
@@ -108,12 +108,7 @@ def _ranked(graph: GraphBuilder, candidates: Link, pictures: Link, parts: Parts,
 
 
 def _finished(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts) -> Expansion:
-    inputs = _defaults("ICEditFinish") | {name: chosen[name] for name in ("candidates", "ranking")}
-    latent = graph.node("ICEditFinish", "finish", **inputs).out(0)
-    image = _pictures(graph, "edit", latent, parts)
-    if parts.keep_unedited and parts.layout is None:
-        inputs = _defaults("ICEditKeepUnedited") | {"source": parts.source, "edit": image, "vae": parts.vae}
-        image = graph.node("ICEditKeepUnedited", "keep", **inputs).out(0)
+    latent, image = result(graph, chosen, parts)
     # The host hands on each value that a link of an expansion gives as an output of its own: a list of two pictures
     # would move all outputs after it. Gathered, each link gives one value, a list.
     results = dict(zip(OUTPUTS, (latent, image, chosen["report"], chosen["sheet"]), strict=True))
@@ -121,16 +116,27 @@ def _finished(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts) -> Exp
     return Expansion(graph.finalize(), tuple(gathered.out(index) for index in range(len(OUTPUTS))))
 
 
-def _pictures(graph: GraphBuilder, name: str, latent: Link, parts: Parts) -> Link:
+def result(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts) -> tuple[Link, Link]:
+    """The best candidate, finished: its latent and its picture, kept or restored."""
+    inputs = defaults("ICEditFinish") | {name: chosen[name] for name in ("candidates", "ranking")}
+    latent = graph.node("ICEditFinish", "finish", **inputs).out(0)
+    image = pictures(graph, "edit", latent, parts)
+    if parts.keep_unedited and parts.layout is None:
+        inputs = defaults("ICEditKeepUnedited") | {"source": parts.source, "edit": image, "vae": parts.vae}
+        image = graph.node("ICEditKeepUnedited", "keep", **inputs).out(0)
+    return latent, image
+
+
+def pictures(graph: GraphBuilder, name: str, latent: Link, parts: Parts) -> Link:
     """Whole pictures of a latent: decoded, and of a diptych only its restored right panel."""
     image = graph.node("VAEDecode", f"decode_{name}", samples=latent, vae=parts.vae).out(0)
     if parts.layout is None:
         return image
-    inputs = _defaults("ICEditRestore") | {"images": image, "layout": parts.layout}
+    inputs = defaults("ICEditRestore") | {"images": image, "layout": parts.layout}
     return graph.node("ICEditRestore", f"restore_{name}", **inputs).out(0)
 
 
-def _defaults(node: str) -> dict[str, Any]:
+def defaults(node: str) -> dict[str, Any]:
     """The widgets of a node as they stand when it is added; the host does not fill them in by itself."""
     inputs = NODE_CLASS_MAPPINGS[node].GET_SCHEMA().inputs
     values = {one.id: getattr(one, "default", None) for one in inputs}

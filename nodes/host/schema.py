@@ -13,10 +13,11 @@ IceditRanking = io.Custom("ICEDIT_RANKING")
 IceditJudge = io.Custom("ICEDIT_JUDGE")
 
 
-def candidate_inputs(**link) -> list:
+def candidate_inputs(count: int = 6, **link) -> list:
     """The inputs of ICEditCandidates.
 
     Args:
+        count: how many, where nothing else is said.
         link: further options of the inputs that only a link can feed.
     """
     return [
@@ -34,7 +35,7 @@ def candidate_inputs(**link) -> list:
             control_after_generate=True,
             tooltip="Seed of the first candidate; the next ones take seed + 1, seed + 2, ...",
         ),
-        io.Int.Input("count", default=6, min=1, max=MOST, tooltip="How many candidates. Published: 6."),
+        io.Int.Input("count", default=count, min=1, max=MOST, tooltip="How many candidates. Published: 6."),
         io.Int.Input("steps", default=28, min=2, max=10000, tooltip="Steps of a whole sampling."),
         io.Int.Input(
             "early_steps",

@@ -284,6 +284,7 @@ async def test_numbers_of_a_batch_come_as_lists(client):
         result = await client.run(graph, timeout=60)
     assert len(calls) == 4
     assert result.text("score").splitlines() == [
+        "VIEScore, 0 to 10",
         "edit 0: overall 4.00; SC 4: scripted; PQ 4: scripted",
         "edit 1: overall 9.00; SC 9: scripted; PQ 9: scripted",
     ]
