@@ -11,7 +11,9 @@ from .host.schema import IceditCandidates, IceditJudge, IceditLayout, IceditRank
 from .host.waiting import cancellable
 
 IceditTries = io.Custom("ICEDIT_TRIES")
-INSTRUCTION = "What the edit is meant to do, from a String node that also feeds the node that encodes the words."
+INSTRUCTION = (
+    "What the edit is meant to do, from a Text (Multiline) node that also feeds the node that encodes the words."
+)
 
 
 class ICEditRetry(io.ComfyNode):

@@ -52,7 +52,7 @@ class Sampler:
         host.vae.first_stage_model.to(memory_format=torch.channels_last)  # a quarter faster, the same to 1e-6
 
     @torch.no_grad()
-    def stages(self, example: scenes.Example) -> np.ndarray:
+    def stages(self, example: scenes.Example, seeds: int = SEEDS) -> np.ndarray:
         """(previews in the order of EARLY and the finished picture, seeds, H, W, 3) in [0, 1]."""
         host, config = self.host, self.host.config
         source = torch.from_numpy(example.source)[None]
@@ -69,12 +69,12 @@ class Sampler:
             if step + 1 in filter_table.EARLY:
                 kept[step + 1] = model.model.process_latent_out(x0)
 
-        noise = torch.cat([self.comfy.prepare_noise(image, seed) for seed in range(SEEDS)])
+        noise = torch.cat([self.comfy.prepare_noise(image, seed) for seed in range(seeds)])
         how = (config["steps"], 1.0, config["sampler"], config["scheduler"])
-        images = image.repeat(SEEDS, 1, 1, 1)
+        images = image.repeat(seeds, 1, 1, 1)
         done = self.comfy.sample(model, noise, *how, positive, negative, images, callback=keep, disable_pbar=True)
         decoded = host.vae.decode(torch.cat([*(kept[m] for m in filter_table.EARLY), done]))
-        return decoded[:, :, width:].clamp(0, 1).unflatten(0, (-1, SEEDS)).numpy()
+        return decoded[:, :, width:].clamp(0, 1).unflatten(0, (-1, seeds)).numpy()
 
 
 def scene(index: int, tasks: tuple[str, ...]) -> scenes.Example:

@@ -91,9 +91,10 @@ def _judges(result: dict) -> str:
         "",
         f"Knockout at m = {SHOWN_EARLY}, asked once: success, and in brackets the gain over one blind seed in points. "
         "p is how often the judge prefers the better of two previews, whichever they are; every answer errs "
-        "independently. p = 1 is the judge above. On the real edits of EditReward-Bench, untuned Qwen2.5-VL 7B, 32B "
-        "and 72B are right in 0.43, 0.56 and 0.62 of the pairs, a tuned 4B model (EditScore) in 0.68; 0.76 and 0.9 are "
-        "what a better one would bring.",
+        "independently. p = 1 is the judge above. On the real edits of EditScore's EditReward-Bench, untuned "
+        "Qwen2.5-VL 7B, 32B and 72B are right in 0.43, 0.56 and 0.62 of the pairs, EditScore on Qwen3-VL-4B, asked "
+        "once in its own words, in 0.68, on Qwen3-VL-8B, asked four times, in 0.76; 0.9 is what a better one would "
+        "bring.",
         "",
         "| p | " + " | ".join(f"M = {c}, calls: {calls(c, False)}" for c in counts) + " |",
         "|---|" + "---|" * len(counts),

@@ -28,6 +28,7 @@ BENCHMARKS = {
     "mutations": "devtools.bench.mutations",  # changed files of strangers are refused in words or right
     "real-editors": "devtools.bench.real_editors",  # what real editors changed, and what is found of it
     "region": "devtools.bench.region",  # what computing only what changes costs and is worth
+    "retry": "devtools.bench.retry",  # what mended words are worth where the instruction is misread
     "soak": "devtools.bench.soak",  # a server under many prompts, cancels and repeats
     "x2-overhead": "devtools.bench.x2_overhead",  # what X2Edit's experts cost at full size
     "workflows": "devtools.workflows",  # writes workflows/ anew

@@ -1,4 +1,4 @@
-"""Boxes for the node search: a whole edit from model files, and the best of several seeds."""
+"""Boxes for the node search: a whole edit from model files, the best of several seeds, and words mended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..graph import Box, Column, Group, Link, Node, Workflow, port
 from .early_filter import COUNT, SETTINGS
-from .edit import BOX_COLUMNS, GREEN, GREY, NARROW, bare_model, boxed_nodes, with_inputs
+from .edit import AMBER, BOX_COLUMNS, GREEN, GREY, NARROW, bare_model, boxed_nodes, with_inputs
 from .models import AE, CLIP_L, FILL, MOE_LORA, T5, demo_loaders, flux_loaders
 
 FILES = {
@@ -30,6 +30,7 @@ def blueprints(instruction: str) -> tuple[Box, ...]:
         _edit_box(first | {"fit": "resize"} | FILES),
         _demo_box(demo),
         _best_box(first | {"count": COUNT, "early_steps": 6} | FILES),
+        _retry_box(first | {"count": 2, "early_steps": 6, "rounds": 3, "good_enough": 8.0} | FILES),
     )
 
 
@@ -95,6 +96,43 @@ def _best_box(values: dict[str, Any]) -> Box:
         "one is finished. Connect any ICEdit judge: a person, a model in ComfyUI, a server.",
         CATEGORY,
     )
+
+
+def _retry_box(values: dict[str, Any]) -> Box:
+    nodes = _nodes()
+    plan = {name: nodes["sample"].inputs[name] for name in SETTINGS}
+    plan |= {name: port(name) for name in ("count", "early_steps", "rounds", "good_enough")}
+    parts = {
+        "vae": Link("vae"),
+        "source": port("image"),
+        "judge": port("judge"),
+        "writer": port("writer"),
+        "instruction": Link("words"),
+        "layout": Link("diptych", 2),
+    }
+    kept = {name: node for name, node in nodes.items() if name not in ("sample", "decode", "restore")}
+    kept["prompt"] = with_inputs(kept["prompt"], instruction=Link("words"))
+    words = Node("PrimitiveStringMultiline", {"value": port("instruction")}, title="What to change", height=110)
+    columns = (
+        _models(),
+        Column(NARROW, (Group("Side by side", AMBER, ("words", "diptych", "prompt")),)),
+        BOX_COLUMNS[1],
+        Column(NARROW, (Group("Rounds with new words, the best is finished", GREEN, ("retry",)),)),
+    )
+    inside = {**kept, "words": words, "retry": Node("ICEditRetry", plan | parts)}
+    return Box(
+        "ICEdit retry",
+        Workflow(inside, columns, first=401),
+        (
+            "image", "judge", "writer", "instruction", "seed", "count", "steps", "early_steps", "rounds", "good_enough",
+            "width", *FILES,
+        ),
+        {"image": Link("retry", 1), "words": Link("retry", 2), "sheet": Link("retry", 4), "report": Link("retry", 3)},
+        values,
+        "Edit a picture by instruction; while the best edit is not good enough, the judge says what is missing, a "
+        "language model words the instruction anew, and the next round runs with it. The best one is finished.",
+        CATEGORY,
+    )  # fmt: skip
 
 
 def _nodes() -> dict[str, Node]:
