@@ -79,11 +79,10 @@ def _rank(instruction: str | Link) -> Node:
 
 def _columns(*names: Mapping[str, Node]) -> tuple[Column, ...]:
     loaders, words, judges, instead = (tuple(each) for each in names)
-    other = (Group("Instead of the person", GREEN, instead),) if instead else ()
     prepare = ("diptych", "negative", "condition", "size", "shift")
     return (
         models_column(loaders),
-        Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", *words, "prompt")), *other)),
+        Column(NARROW, (Group("2 Your picture, your words", BLUE, ("image", *words, "prompt", *instead)),)),
         Column(NARROW, (Group("3 Side by side", AMBER, prepare),)),
         Column(NARROW, (Group("4 A few steps of each seed", PURPLE, ("candidates", "previews", "panels")),)),
         Column(NARROW, (Group("5 Judge", GREEN, (*judges, "rank", "sheet")),)),

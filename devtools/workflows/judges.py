@@ -32,4 +32,4 @@ def person_judge() -> Mapping[str, Node]:
 
 def server_judge() -> Mapping[str, Node]:
     """A model on a server of this machine, to connect in the place of another judge."""
-    return {"server": Node("ICEditJudgeServer", {}, title="A model on a server")}
+    return {"server": Node("ICEditJudgeServer", {}, title="Instead of the person: a server")}

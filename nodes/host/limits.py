@@ -23,7 +23,9 @@ def hold(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     def check(values: dict[str, Any]) -> None:
         for one in inputs:
-            _check(node.GET_SCHEMA().display_name, one, values.get(one.id))
+            given = values.get(one.id)
+            for value in given if node.GET_SCHEMA().is_input_list and isinstance(given, list) else [given]:
+                _check(node.GET_SCHEMA().display_name, one, value)
 
     @functools.wraps(execute)
     def within_limits(cls, *args, **values):
