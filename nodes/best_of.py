@@ -6,11 +6,15 @@ from comfy_api.latest import io
 from ..icedit_core.ranking import METHODS, SCORE
 from .host import best_of
 from .host.report import say
-from .host.schema import IceditCandidates, IceditJudge, IceditLayout, IceditRanking, candidate_inputs, denoise_input
-
-# The box passes its links on instead of values, so that the host knows its parts again in the next run; and it expands
-# before anything that it needs is run, since the host drops results that a run has not asked for by then.
-LINK = {"raw_link": True, "lazy": True}
+from .host.schema import (
+    LINK,
+    IceditCandidates,
+    IceditJudge,
+    IceditLayout,
+    IceditRanking,
+    candidate_inputs,
+    denoise_input,
+)
 
 
 class ICEditBestOf(io.ComfyNode):

@@ -3,11 +3,18 @@
 from comfy_api.latest import io
 
 from ..icedit_core import retry
-from .best_of import LINK
 from .host import best_of
 from .host import retry as hosted
 from .host.report import say
-from .host.schema import IceditCandidates, IceditJudge, IceditLayout, IceditRanking, candidate_inputs, denoise_input
+from .host.schema import (
+    LINK,
+    IceditCandidates,
+    IceditJudge,
+    IceditLayout,
+    IceditRanking,
+    candidate_inputs,
+    denoise_input,
+)
 from .host.waiting import cancellable
 
 IceditTries = io.Custom("ICEDIT_TRIES")

@@ -12,6 +12,10 @@ IceditCandidates = io.Custom("ICEDIT_CANDIDATES")
 IceditRanking = io.Custom("ICEDIT_RANKING")
 IceditJudge = io.Custom("ICEDIT_JUDGE")
 
+# A box passes its links on instead of values, so that the host knows its parts again in the next run; and it expands
+# before anything that it needs is run, since the host drops results that a run has not asked for by then.
+LINK = {"raw_link": True, "lazy": True}
+
 
 def candidate_inputs(count: int = 6, **link) -> list:
     """The inputs of ICEditCandidates.
