@@ -136,7 +136,7 @@ async def by_score(count: int, rate: Rate) -> Ranking:
 def chosen(count: int, index: int, who: str) -> Ranking:
     """One is the best, of the others nothing is known."""
     scores = tuple(float(one == index) for one in range(count))
-    reasons = [f"{'' if one == index else 'not '}chosen by {who}" for one in range(count)]
+    reasons = [f"chosen by {who}" if one == index else f"not chosen by {who}" for one in range(count)]
     return Ranking(order_of(scores), scores, "choice", tuple(reasons))
 
 

@@ -54,4 +54,5 @@ def demo_loaders() -> dict[str, Node]:
 
 def _load_lora(model: Link, name: str) -> Node:
     files = ({"name": name, "url": LORA_URLS[name], "directory": "loras"},) if name in LORA_URLS else ()
-    return Node("ICEditLoadLoRA", {"model": model, "lora_name": name}, models=files)
+    inputs = {"model": model, "lora_name": name}
+    return Node("ICEditLoadLoRA", inputs, models=files, height=198)  # room for a report of two lines

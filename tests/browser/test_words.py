@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,6 +13,17 @@ from .test_reading import chinese  # noqa: F401 (a fixture)
 
 NAMES = json.loads((ROOT / "web" / "js" / "templates.json").read_text(encoding="utf-8"))
 HAN = re.compile("[\u4e00-\u9fff]")
+REPORTS = (  # of every kind: one sentence, parts, a list, lines, what somebody else said
+    "Changed: 4.1 %, 3.0 % of the pictures.",
+    "Zoom -1.6 %, shift 0.7 px, colours 3 % warmer, 2 % brighter, 4.1 % changed.",
+    "Source 256x256 px -&gt; panel 96x96 px, diptych 192x96 px (&lt;&gt;).",
+    "No shift, 80 % changed: the whole picture was edited (a style, a season, the light), nothing of the source "
+    "is kept.",
+    "Finished candidate 1 (seed 43), candidate 2 (seed 8): 32 sampler steps in all.",
+    "best is candidate 1 (choice)\n1. candidate 1, score 1.00, chosen by a person\n0 questions to 5, 1.9 s of judging",
+    "note: candidate 1: @ answered '' instead of two numbers from 0 to 10, twice: no 7",
+    "Note: the demo model was never trained on '7', so expect a wrong result. It knows 1, 2; 3, 4; 5, 6.",
+)
 
 
 def cards(canvas: Canvas, language: str) -> list[list[str]]:
@@ -32,6 +44,23 @@ def cards(canvas: Canvas, language: str) -> list[list[str]]:
     return texts
 
 
+def report(canvas: Canvas, number: int) -> str:
+    """What a node says of the last run."""
+    return canvas.get(number, "$$node-text-preview")
+
+
+def in_chinese(canvas: Canvas, texts: Sequence[str]) -> list[str]:
+    """Reports as the page's script translates them."""
+    return canvas.page.evaluate(
+        """async (texts) => {
+            const { translator } = await import("/extensions/ICEdit/js/chinese_reports.js");
+            const table = await (await fetch("/extensions/ICEdit/js/chinese_reports.json")).json();
+            return texts.map(translator(table));
+        }""",
+        texts,
+    )
+
+
 def test_each_card_says_what_it_does_and_those_that_run_at_once_come_first(canvas: Canvas):
     assert cards(canvas, "en") == [texts["en"] for texts in NAMES.values()]
 
@@ -48,7 +77,19 @@ def test_in_chinese_cards_titles_notes_and_choices_are_chinese(chinese: Canvas):
         chinese.node("ICEditDiptych"),
     )
     assert fit[0] == "resize" and HAN.search(fit[1]), "shown in Chinese, queued as ever"
+    chinese.new_seed()
+    chinese.finished(chinese.run())
+    restore = chinese.node("ICEditRestore")
+    assert HAN.search(report(chinese, restore)) and "Changed" not in report(chinese, restore)
+    assert "Changed" in "".join(chinese.ask("text", restore)), "what programs read stays English"
+    told = report(chinese, chinese.node("ICEditPrompt"))
+    assert told.startswith("A diptych with two side-by-side images"), "the prompt is shown as it is"
+    chinese.overview()
     chinese.shot("chinese_demo")
+    for english, other in zip(REPORTS, in_chinese(chinese, REPORTS), strict=True):
+        assert HAN.search(other) and not re.search("[A-Za-z]{3}", other), f"{english}: {other}"
+        assert sorted(re.findall(r"\d+", other)) == sorted(re.findall(r"\d+", english))
+    assert in_chinese(chinese, ["make the car red"]) == ["make the car red"]
 
 
 def test_in_english_a_note_holds_english_alone(canvas: Canvas):
@@ -67,9 +108,8 @@ def test_the_demo_scene_shows_its_picture_and_the_slider_begins_in_the_middle(ca
     canvas.shot("scene")
     canvas.approach(canvas.node("ICEditRestore"))
     slider = canvas.page.locator(".icedit-pictures .slider")
-    if canvas.renderer == "litegraph":  # Nodes 2.0 asks no panel for its height
-        stage = canvas.page.locator(".icedit-pictures .stage").filter(has=canvas.page.locator(".slider"))
-        assert stage.bounding_box()["height"] >= 150
+    stage = canvas.page.locator(".icedit-pictures .stage").filter(has=canvas.page.locator(".slider"))
+    assert stage.bounding_box()["height"] >= 150
     slider.fill("5")
     canvas.new_seed()
     canvas.finished(canvas.run())

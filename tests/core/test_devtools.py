@@ -191,7 +191,11 @@ class TestDemo:
                 Progress("1", "KSampler", 2, 2),
             ]:
                 bar.show(step)
-        assert out.getvalue() == "  KSampler\n  KSampler: 2 steps\n"
+            for number in ("2", "1", "3"):  # further nodes of the type, and the first one heard of again
+                bar.show(Progress(number, "KSampler", 2, 2))
+            bar.show(Progress("4", "VAEDecode", 0, 0))
+        lines = ["KSampler: 2 steps", "KSampler 2: 2 steps", "KSampler 3: 2 steps", "VAEDecode"]
+        assert out.getvalue() == "".join(f"  {line}\n" for line in lines)
 
     def test_progress_in_a_terminal_is_one_line(self):
         out = io.StringIO()

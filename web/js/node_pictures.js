@@ -14,6 +14,13 @@ style.textContent = `
   color: inherit; font: inherit; cursor: pointer; }
 .icedit-pictures [hidden] { display: none; }
 `;
+// Nodes 2.0 shares a node's free height evenly between pictures and report: the pictures take all of it.
+const ROWS = 20; // more than any node of ours has
+for (let row = 0; row < ROWS; row++) {
+    const above = row ? `repeat(${row}, min-content) ` : "";
+    style.textContent += `.lg-node-widgets:has(> :nth-child(${row + 1}) .icedit-pictures) {
+  grid-template-rows: ${above}minmax(min-content, 1fr) !important; grid-auto-rows: min-content; }\n`;
+}
 document.head.append(style);
 
 const STEPS = { en: ["previous picture", "next picture"], zh: ["上一张", "下一张"] };
