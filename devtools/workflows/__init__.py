@@ -26,6 +26,7 @@ from .keep_turns import keep_turns_workflow
 from .keep_unedited import keep_workflows
 from .models import MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 from .multi_turn import multi_turn_workflow
+from .only_changes import DEMO_STEPS, only_changes_workflows
 from .x2edit import x2edit_workflows
 
 __all__ = [
@@ -76,7 +77,8 @@ def definitions() -> dict[str, Workflow]:
     any_editor = {"best_of_any_editor": any_editor_workflow(host_judge, _note("any_editor"))}
     keep_turns = {"keep_multi_turn": keep_turns_workflow(_note("keep_multi_turn"))}
     others = any_editor | keep_workflows(_note) | keep_turns | x2edit_workflows(_note)
-    return _edits() | _turns() | _filters() | others
+    changes = only_changes_workflows(_note, _changes_demo())
+    return _edits() | _turns() | _filters() | others | changes
 
 
 def _demo() -> dict[str, Any]:
@@ -90,6 +92,16 @@ def _demo() -> dict[str, Any]:
         "width": config["panel"],
         "steps": config["steps"],
         "seed": 0,
+    }
+
+
+def _changes_demo() -> dict[str, Any]:
+    """The demo's edit with more steps, of which most compute only what changes."""
+    return _demo() | {
+        "steps": DEMO_STEPS,
+        "image": Node("ICEditDemoScene", DEMO_SCENE),
+        "instruction": DEMO_INSTRUCTION,
+        "prefix": "ICEdit/demo_changes",
     }
 
 

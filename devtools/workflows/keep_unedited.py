@@ -49,8 +49,8 @@ VAE = Link("vae")
 def keep_workflows(note: Callable[[str], str]) -> dict[str, Workflow]:
     """File name -> workflow, for each editor; `note` gives the text of a note."""
     return {
-        "keep_kontext": kept_edit(_kontext_files(), _kontext(), _kontext_sampling(), note("keep_kontext")),
-        "keep_qwen_image_edit": kept_edit(qwen_files(), _qwen(), _qwen_sampling(), note("keep_qwen_image_edit")),
+        "keep_kontext": kept_edit(kontext_files(), kontext(), _kontext_sampling(), note("keep_kontext")),
+        "keep_qwen_image_edit": kept_edit(qwen_files(), qwen_prepare(), _qwen_sampling(), note("keep_qwen_image_edit")),
         "keep_flux2": kept_edit(_flux2_files(), _flux2(), _flux2_sampling(), note("keep_flux2")),
     }
 
@@ -100,7 +100,7 @@ def sampled(model: Link, steps: Any, cfg: Any, seed: Any = 42, vae: Link = VAE) 
     }
 
 
-def _kontext_files() -> dict[str, Node]:
+def kontext_files() -> dict[str, Node]:
     encoders = {"clip_name1": CLIP_L["name"], "clip_name2": T5["name"], "type": "flux"}
     return {
         "unet": Node("UNETLoader", {"unet_name": KONTEXT["name"]}, models=(KONTEXT,)),
@@ -109,7 +109,7 @@ def _kontext_files() -> dict[str, Node]:
     }
 
 
-def _kontext() -> dict[str, Node]:
+def kontext() -> dict[str, Node]:
     return {
         "seen": Node("FluxKontextImageScale", {"image": Link("image")}),
         "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
@@ -134,7 +134,7 @@ def qwen_files() -> dict[str, Node]:
     }
 
 
-def _qwen() -> dict[str, Node]:
+def qwen_prepare() -> dict[str, Node]:
     return qwen(Link("image"), Link("clip"), Link("vae"), Link("words"))
 
 
