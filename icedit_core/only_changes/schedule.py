@@ -15,8 +15,9 @@ def spot(steps: int, last: int = 0) -> frozenset[int]:
         Step numbers, from 0.
     Source: SpotEdit, arXiv 2512.22323: 4 initial steps of 50, resets at 13, 22 and 31; few steps as in the later code.
     """
+    resets: tuple[int, ...] = ()
     if steps <= 6:
-        first, resets = 1, ()
+        first = 1
     elif steps <= 12:
         first, resets = 1, (3, 5)
     else:

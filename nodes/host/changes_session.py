@@ -1,6 +1,7 @@
 """One sampling that computes only what changes: full or short is decided once a step, for all of its model calls."""
 
 import time
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import torch
@@ -52,6 +53,7 @@ class Session:
         self.now = FULL  # of the running call: the step's, or FULL where the call lies in no step
         self.region: Tensor | None = None  # RegionE's, chosen once
         self.x0: Tensor | None = None
+        self.asked: set[Hashable] = set()  # conditionings that this estimate has called the model for
         self.steps: list[Step] = []
         self.most_bytes = 0
         self.began = 0.0
@@ -62,6 +64,7 @@ class Session:
         Every model call of it has that part already; guidance and other patches may have moved it by a rounding.
         """
         self._enter(x, float(timestep.max()))
+        self.asked.clear()
         denoised = executor(x, timestep, model_options or {}, seed)
         if self.now.spared is not None:
             denoised = torch.where(self.now.spared, self.now.held.to(denoised), denoised)
@@ -76,8 +79,12 @@ class Session:
         if plan.kind == "reused" and all(owner in self.velocities for owner in owners):
             velocity = torch.cat([self.velocities[owner] for owner in owners])
             return self._with_spared(x - sigma * plan.factor * velocity, plan, len(owners))
-        short = plan.rows is not None and self.kept.has(owners)
-        keep = plan.kind == "full" and self._needed_later()
+        again = not self.asked.isdisjoint(owners)
+        if again:  # its keys and values are not those of the model as it is
+            self.always_full = "another node calls the model several times for a conditioning"
+        self.asked.update(owners)
+        short = plan.rows is not None and self.kept.has(owners) and not again
+        keep = plan.kind == "full" and not again and self._needed_later()
         self.hooks.call = Call(owners, plan.rows if short else None, self.source.grid.tokens, keep)
         try:
             out = executor(x, t, *args, **kwargs)

@@ -104,7 +104,7 @@ def _session(settings, holder, guider, sigmas, noise, latent, reason: str) -> Se
     if reason:
         source = changes_source.unknown(model, noise)
     else:
-        source = changes_source.of_sampling(settings, model, guider.conds["positive"], noise, latent)
+        source = changes_source.of_sampling(settings, model, guider.conds.get("positive") or [], noise, latent)
     return Session(settings, holder, source, sigmas, reason)
 
 

@@ -244,6 +244,25 @@ def test_what_cannot_be_held_is_computed_in_full_and_said(ours, small, more, why
     assert torch.equal(done, editors.sample(model, given))
 
 
+def test_guidance_that_calls_the_model_again_is_computed_in_full_and_said(ours, small):
+    """Skip-layer guidance and its like ask for a conditioning twice, the second time of another model."""
+    import comfy.samplers
+
+    model, heard = small("fill").clone(), []
+
+    def again(args):
+        (more,) = comfy.samplers.calc_cond_batch(
+            args["model"], [args["cond"]], args["input"], args["sigma"], args["model_options"]
+        )
+        return args["denoised"] + 0.1 * (args["denoised"] - more)
+
+    model.set_model_sampler_post_cfg_function(again)
+    given = editors.inputs(model, "fill")
+    done = editors.sample(ours.attach(model, heard, **half("fill")), given)
+    assert "several times" in heard[0].always_full and {step.kind for step in heard[0].steps} == {"full"}
+    assert torch.equal(done, editors.sample(model, given))
+
+
 def test_core_kv_cache_and_x2edit_are_refused_by_name(ours, small, model):
     import icedit_pack.nodes.host.source_tokens as source_tokens
 
