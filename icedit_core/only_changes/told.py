@@ -66,9 +66,9 @@ def picture(source: Tensor, shares: Tensor) -> Tensor:
     """
     scale = max(1, -(-SIDE // max(source.shape[:2])))
     planes = source.float().cpu().movedim(-1, 0)[None].clamp(0, 1)
-    planes = F.interpolate(planes, scale_factor=scale, mode="nearest")
+    planes = F.interpolate(planes, scale_factor=scale, mode="bilinear", align_corners=False)
     weight = F.interpolate(shares.float().cpu()[None, None], size=planes.shape[-2:], mode="nearest")
-    grey = planes.mean(1, keepdim=True).expand_as(planes) * 0.6 + 0.2
+    grey = (planes + planes.mean(1, keepdim=True)) * 0.3 + 0.2  # paler, so that the colour stands out
     colour = torch.tensor(COLOUR).view(1, 3, 1, 1)
     weight = 0.75 * weight
     return (grey * (1 - weight) + colour * weight).movedim(1, -1)
