@@ -1,4 +1,4 @@
-"""Editors that compute only what changes: the patch stands between the model and its sampler."""
+"""Editors that compute only what changes: the patch stands behind the model and its LoRAs, before the sigmas are set."""
 
 from __future__ import annotations
 
@@ -7,36 +7,40 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph import Group, Link, Node, Workflow
-from .edit import PURPLE, edit_workflow
+from .edit import AMBER, edit_workflow
 from .keep_unedited import kept_edit, kontext, kontext_files, qwen_files, qwen_model, qwen_prepare, sampled
 
-SAMPLE = "4 Sample"
+BESIDE = "3 Side by side"
 KONTEXT_STEPS, QWEN_STEPS, DEMO_STEPS = 28, 40, 28
 
 
 def only(model: Link, **inputs: Any) -> Node:
-    """The patch as the workflows have it."""
+    """The patch as the workflows have it; it stands last in its column, since it grows with what it shows."""
     return Node("ICEditOnlyWhatChanges", {"model": model, **inputs})
 
 
 def only_changes_workflows(note: Callable[[str], str], demo: Mapping[str, Any]) -> dict[str, Workflow]:
     """File name -> workflow; `note` gives the text of a note, `demo` is what `edit_workflow` takes for the demo."""
-    encoded = {"source": Link("encode"), "vae": Link("vae")}
-    shifted = {**qwen_model(), "only": only(Link("norm"), **encoded)}
+    patch = {"only": only(Link("unet"), source=Link("encode"), vae=Link("vae"))}
+    shifted = qwen_model()
+    shifted["shift"] = replace(shifted["shift"], inputs={**shifted["shift"].inputs, "model": Link("only")})
+    prepare = qwen_prepare()
+    seen = {name: prepare.pop(name) for name in ("seen", "encode", "text")}  # the next column is tall without them
     return {
         "changes_kontext": kept_edit(
             kontext_files(),
-            kontext(),
-            {"only": only(Link("unet"), **encoded), **sampled(Link("only"), KONTEXT_STEPS, 1.0)},
+            {**kontext(), **patch},
+            sampled(Link("only"), KONTEXT_STEPS, 1.0),
             note("changes_kontext"),
             prefix="ICEdit/changes",
         ),
         "changes_qwen_image_edit": kept_edit(
             qwen_files(),
-            qwen_prepare(),
-            {**shifted, **sampled(Link("only"), QWEN_STEPS, 4.0)},
+            {**prepare, **patch},
+            {**shifted, **sampled(Link("norm"), QWEN_STEPS, 4.0)},
             note("changes_qwen_image_edit"),
-            prefix="ICEdit/changes",
+            seen,
+            "ICEdit/changes",
         ),
         "icedit_only_changes_demo": with_patch(edit_workflow(**demo, note=note("only_changes_demo"))),
     }
@@ -45,9 +49,9 @@ def only_changes_workflows(note: Callable[[str], str], demo: Mapping[str, Any]) 
 def with_patch(workflow: Workflow) -> Workflow:
     """An edit of ours whose sampler gets the patched model."""
     nodes = dict(workflow.nodes)
-    sample = nodes["sample"]
-    nodes["only"] = only(sample.inputs["model"])
-    nodes["sample"] = replace(sample, inputs={**sample.inputs, "model": Link("only")})
+    shift = nodes["shift"]
+    nodes["only"] = only(shift.inputs["model"])
+    nodes["shift"] = replace(shift, inputs={**shift.inputs, "model": Link("only")})
     columns = tuple(
         replace(column, groups=tuple(_with_member(group) for group in column.groups)) for column in workflow.columns
     )
@@ -55,7 +59,6 @@ def with_patch(workflow: Workflow) -> Workflow:
 
 
 def _with_member(group: Group) -> Group:
-    if group.title != SAMPLE or group.color != PURPLE:
+    if (group.title, group.color) != (BESIDE, AMBER):
         return group
-    before = group.nodes.index("sample")
-    return replace(group, nodes=(*group.nodes[:before], "only", *group.nodes[before:]))
+    return replace(group, nodes=(*group.nodes, "only"))
