@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import stat
 from collections import Counter
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..whole_files import write_whole
 from .names import listed, shown
 from .readers import read
 from .weights import Adapter
@@ -208,10 +208,5 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
         tensors: file key -> tensor, see `writers.write`.
         metadata: for the file's header; `top_k` is read back by `load`.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.writing")
-    beside.touch()
-    mode = stat.S_IMODE(beside.stat().st_mode)  # as the user's umask has it; safetensors writes for the owner alone
-    save_file(dict(tensors), str(beside), {"format": "pt", **metadata})
-    beside.chmod(mode)
-    os.replace(beside, path)
+    # safetensors writes for the owner alone; the file gets the mode of the user's umask
+    write_whole(Path(path), lambda beside: save_file(dict(tensors), str(beside), {"format": "pt", **metadata}))

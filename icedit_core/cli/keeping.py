@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .. import keep
+from ..whole_files import write_whole
 from . import pictures
 
 MODES = {"RGB": "RGB", "RGBA": "RGBA", "L": "RGB", "LA": "RGBA", "1": "RGB", "CMYK": "RGB"}
@@ -86,12 +85,7 @@ def _save(image: Tensor, out: Path, profile: bytes | None) -> None:
     options = {"quality": pictures.QUALITY} if kind == "JPEG" else lossless
     packed = io.BytesIO()
     Image.fromarray(pixels[..., :3] if kind == "JPEG" else pixels).save(packed, kind, icc_profile=profile, **options)
-    part = out.with_name(f".icedit-{secrets.token_hex(8)}.part")
     try:
-        part.write_bytes(packed.getvalue())
-        os.replace(part, out)
+        write_whole(out, lambda beside: beside.write_bytes(packed.getvalue()))
     except OSError as problem:
         raise ValueError(f"{out} cannot be written ({problem}).") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from ..foreign import line
 from ..plain_files import check_archive, open_regular
+from ..whole_files import sync
 
 log = logging.getLogger(__name__)
 NAME = re.compile(r"step-(\d{8,})")
@@ -158,25 +159,6 @@ def _hash(path: Path) -> str:
         while part := file.read(1 << 20):
             digest.update(part)
     return digest.hexdigest()
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then put it in place in one go."""
-    beside = path.with_name(f".{path.name}.tmp{path.suffix}")
-    write(beside)
-    sync(beside)
-    beside.replace(path)
-
-
-def sync(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk."""
-    if os.name == "nt":  # no handle on folders there
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .checkpoint import write_whole
+from ..whole_files import write_whole
 
 
 def loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import sync, write_whole
+from ..whole_files import sync, write_whole
 
 
 class Table:

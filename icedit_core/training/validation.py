@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..panels import left, right
+from ..whole_files import write_whole
 from .base import Base
 from .cache import Cache
-from .checkpoint import write_whole
 from .config import Validation
 from .objective import velocity
 
