@@ -2,6 +2,7 @@
 
     python dev.py bench region [--part blocks|demo] [--size NAME] [--scenes 600] [--rounds 3] [--seconds 1500]
                                [--fit SCENES] [--page-only]
+                               [--curve]
 
 Blocks: one double and one single block of FLUX.1, float32; what 19 + 38 blocks and 28 steps take is computed from
 them. Demo: every way on the same unseen scenes with the same seeds. A run that was stopped goes on where it was;
@@ -37,9 +38,10 @@ log = logging.getLogger("region")
 
 @torch.no_grad()
 def measure_block(kind: str, size: str, rounds: int, device: torch.device) -> dict[str, Any]:
-    """Every way once a round; the first round warms up and is left out where there are more."""
+    """Every way once a round."""
     block = region_blocks.Block(x2_overhead.host(), kind, region_blocks.SIZES[size], device)
     taken: dict[str, list[list[float]]] = {}
+    block.warm()
     for count in range(rounds):
         for name, way in block.ways().items():
             one = moe_timing.timed(way, device)
@@ -55,13 +57,14 @@ def blocks(results: dict[str, Any], sizes: list[str], rounds: int, ends: float) 
         for kind in region_blocks.DEPTH:
             if f"{size}/{kind}" not in results["blocks"] and time.monotonic() < ends:
                 results["blocks"][f"{size}/{kind}"] = measure_block(kind, size, rounds, device)
-                write(results)
+                write(results, "blocks")
                 gc.collect()
 
 
-def demo(results: dict[str, Any], count: int, ends: float) -> None:
+def demo(results: dict[str, Any], count: int, ends: float, curve: bool) -> None:
     """Scene after scene; the families come in turn, so that a part of them is a fair part."""
-    ways, kept = list(region_demo.WAYS), results["demo"].setdefault("scenes", {})
+    ways = [*region_demo.WAYS, *(region_demo.CURVE if curve else ())]
+    kept = results["demo"].setdefault("scenes", {})
     missing = [index for index in range(count) if str(index) not in kept]
     if not missing:
         return
@@ -73,7 +76,7 @@ def demo(results: dict[str, Any], count: int, ends: float) -> None:
             kept[str(index)] = made.measure(index)
             progress.add(str(index), None)
             results["demo"]["machine"] = describe("no GPU used")
-            write(results)
+            write(results, "demo")
 
 
 def fit(count: int) -> str:
@@ -82,7 +85,13 @@ def fit(count: int) -> str:
     return " ".join(f"{gamma:.4f}" for gamma in region_demo.fitted(made, count))
 
 
-def write(results: dict[str, Any]) -> None:
+def kept_so_far() -> dict[str, Any]:
+    return {"blocks": {}, "demo": {}} | (json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {})
+
+
+def write(results: dict[str, Any], part: str) -> None:
+    """Keep one part; another process may measure the other one."""
+    results = kept_so_far() | {part: results[part]}
     OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
@@ -94,6 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1500)
     parser.add_argument("--fit", type=int, metavar="SCENES", help="write gammas from that many scenes, nothing else")
+    parser.add_argument("--curve", action="store_true", help="other thresholds too, for scenes not measured yet")
     parser.add_argument("--page-only", action="store_true", help="write the page from the figures at hand")
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -102,13 +112,13 @@ def main() -> None:
         log.info("%s", fit(options.fit))
         return
     ends = time.monotonic() + options.seconds
-    results = {"blocks": {}, "demo": {}} | (json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {})
+    results = kept_so_far()
     if not options.page_only:
         if options.part != "demo":
             blocks(results, options.size or list(region_blocks.SIZES), options.rounds, ends)
         if options.part != "blocks":
-            demo(results, options.scenes, ends)
-    OUT.with_suffix(".md").write_text(region_page.page(results), encoding="utf-8")
+            demo(results, options.scenes, ends, options.curve)
+    OUT.with_suffix(".md").write_text(region_page.page(kept_so_far()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,10 @@ class Block:
             made["reference cached"] = partial(self._run, whole[: self.size.picture], self._with_reference, None)
         return made
 
+    def warm(self) -> None:
+        """Something small first: the first product of a process takes longer."""
+        self._run(torch.arange(64, device=self.image.device), self.stock, None)
+
     def _run(self, rows: Tensor, attend: Callable, call) -> Tensor:
         """The block on some of the picture's tokens, beginning with the positions, as the host does."""
         self.hooks.call = call

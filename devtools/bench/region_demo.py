@@ -17,9 +17,11 @@ STEPS = 28
 WAYS: dict[str, dict[str, Any] | None] = {
     "all tokens": None,
     "spot": {"method": "spot"},
+    "region": {"method": "region"},
+}
+CURVE: dict[str, dict[str, Any] | None] = {
     "spot, .03": {"method": "spot", "threshold": 0.03},
     "spot, .15": {"method": "spot", "threshold": 0.15},
-    "region": {"method": "region"},
     "region, .15": {"method": "region", "threshold": 0.15},
 }
 
@@ -40,7 +42,7 @@ class Demo:
 
         self.models = {}
         for name in ways:
-            how, model = WAYS[name], self.host.model
+            how, model = (WAYS | CURVE)[name], self.host.model
             self.models[name] = model if how is None else attach(model, settings(**how), False, told)
 
     def measure(self, index: int) -> dict[str, dict[str, Any]]:

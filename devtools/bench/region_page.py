@@ -24,10 +24,8 @@ def page(results: dict[str, Any]) -> str:
 
 
 def _work(row: dict[str, Any]) -> dict[str, float]:
-    """Median seconds of the processor's work; the first round warms up."""
-    return {
-        way: median(one[1] for one in (taken[1:] if len(taken) > 1 else taken)) for way, taken in row["seconds"].items()
-    }
+    """Median seconds of the processor's work."""
+    return {way: median(one[1] for one in taken) for way, taken in row["seconds"].items()}
 
 
 def _blocks(found: dict[str, Any]) -> list[str]:
@@ -96,7 +94,8 @@ def _demo(found: dict[str, Any]) -> list[str]:
     ]
     groups = {"all": scenes.TASKS, "the four local families": region_demo.LOCAL}
     groups |= {task: (task,) for task in scenes.TASKS if task not in region_demo.LOCAL}
-    for way in next(iter(results.values())):
+    common = set.intersection(*(set(row) for row in results.values()))
+    for way in (way for way in next(iter(results.values())) if way in common):
         for name, tasks in groups.items():
             row = region_demo.figures(results, way, tuple(tasks))
             points = "" if way == "all tokens" else f"{row['points']:+.1f} ({row['points'] - row['half']:+.1f} .. "

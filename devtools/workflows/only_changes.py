@@ -1,4 +1,4 @@
-"""Editors that compute only what changes: the patch stands behind the model and its LoRAs, before the sigmas are set."""
+"""Editors that compute only what changes: the patch stands behind the model and its LoRAs, before its sigmas."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def test_report_and_picture():
     steps = [told.Step(0, "full", 1.0, 9.0), told.Step(1, "full", 1.0, 2.0)]
     steps += [told.Step(2, "short", 0.25, 0.5), told.Step(3, "reused", 0.0, 0.1)]
     text = told.report("spot by the tokens' cosine, threshold 0.07", steps, 3 << 20, "cpu", ["A note."])
-    assert "56% of the picture's tokens computed in 4 steps, 2 of them in full" in text
+    assert "56 % of the picture's tokens computed in 4 steps, 2 of them in full" in text
     assert "%: 100 100 25 0" in text and "full 2, short 0.5, reused 0.1" in text and "1.74 times as long" in text
     assert "3 MiB on cpu" in text and text.endswith("A note.")
     shares = torch.tensor([[0.0, 1.0]])

@@ -25,7 +25,17 @@ def any_files(server):
         path.unlink()
 
 
-@pytest.mark.parametrize("name", ["keep_kontext", "keep_qwen_image_edit", "keep_flux2", "keep_multi_turn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "keep_kontext",
+        "keep_qwen_image_edit",
+        "keep_flux2",
+        "keep_multi_turn",
+        "changes_kontext",
+        "changes_qwen_image_edit",
+    ],
+)
 async def test_they_validate_unchanged(client, published_files, any_files, name):  # noqa: F811
     picture = await client.upload_image(small_picture(), "example.png", overwrite=True)
     graph = graphs.changed(graphs.shipped(name), "LoadImage", image=picture.widget)
