@@ -30,10 +30,10 @@ def report(how: str, steps: Sequence[Step], kept_bytes: int, where: str, notes: 
     """
     if not steps:
         return "\n".join([f"{how}: no step was sampled.", *notes])
-    share = sum(step.share for step in steps) / len(steps)
+    share = 100 * sum(step.share for step in steps) / len(steps)
     full = [step for step in steps if step.kind == "full"]
     lines = [
-        f"{how}: {100 * share:.0f} % of the picture's tokens computed in {len(steps)} steps, {len(full)} of them in full."
+        f"{how}: {share:.0f} % of the picture's tokens computed in {len(steps)} steps, {len(full)} of them in full."
     ]
     lines.append("Step by step, %: " + " ".join(f"{100 * step.share:.0f}" for step in steps))
     lines += filter(None, [_seconds(steps)])
