@@ -42,7 +42,7 @@ class Cut(NamedTuple):
 
     def check(self, who: str) -> None:
         """Raise ValueError for values out of range."""
-        if self.threshold <= 0 or self.feather < 0:
+        if not self.threshold > 0 or self.feather < 0:
             raise ValueError(
                 f"{who}: threshold {self.threshold:g} and feather {self.feather}, but a threshold above 0 and a "
                 "feather of 0 or more are needed. The defaults are 1 and 0."

@@ -12,7 +12,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .. import keep
+from .. import foreign, keep, plain_files
+from ..picture_files import DAMAGE, MOST_BYTES, TooLarge, opened
 from ..whole_files import write_whole
 from . import pictures
 
@@ -64,14 +65,17 @@ def _read(file: Path) -> tuple[Tensor, bytes | None]:
     if not file.is_file():
         raise ValueError(f"got {file}, but there is no such file.")
     try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened)
+        with plain_files.open_regular(file, MOST_BYTES) as stream:
+            data = stream.read()
+        with pictures.quietly(), opened(data) as image:
+            profile = image.info.get("icc_profile")
+            image.load()
+            image = ImageOps.exif_transpose(image)
             alpha = "RGBA" if "transparency" in image.info else "RGB"
             mode = alpha if image.mode == "P" else MODES.get(image.mode)
             pixels = None if mode is None else np.asarray(image.convert(mode))
-            profile = opened.info.get("icc_profile")
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as problem:
-        raise ValueError(f"{file} cannot be read as a picture ({problem}).") from None
+    except (*DAMAGE, TooLarge) as problem:
+        raise ValueError(f"{file} cannot be read as a picture ({foreign.line(problem)}).") from None
     if pixels is None:
         raise ValueError(f"{file} holds {image.mode} pixels, but 8 bits a colour are needed. Convert it first.")
     return torch.from_numpy(pixels.astype(np.float32) / 255)[None], profile

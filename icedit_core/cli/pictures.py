@@ -71,7 +71,7 @@ def converted(file: Path, wanted: str) -> bytes:
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"its file is larger than {MOST_BYTES // 2**20} MB")
-        with _quietly(), Image.open(file, formats=tuple(set(FORMATS.values()))) as image:
+        with quietly(), Image.open(file, formats=tuple(set(FORMATS.values()))) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"it has {image.width}x{image.height} px; name a .png file to take it as it is")
             mode = "RGBA" if wanted != "JPEG" and "A" in image.getbands() else "RGB"
@@ -102,7 +102,7 @@ def refuse_tiles(file: Path) -> None:
 def is_transparent(file: Path) -> bool:
     """Whether any part of the user's picture is transparent; False if Pillow cannot read it."""
     try:
-        with _quietly(), Image.open(file) as image:
+        with quietly(), Image.open(file) as image:
             if "A" not in image.getbands() and "transparency" not in image.info:
                 return False
             low, _ = image.convert("RGBA").getchannel("A").getextrema()
@@ -112,7 +112,7 @@ def is_transparent(file: Path) -> bool:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Pillow's warnings quote what is in the file; the one of a huge picture is an error here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,19 @@ class EditRewardJudge:
             "add_generation_prompt": True,
         }
         text = rendered(template.get("default") if isinstance(template, dict) else template, variables, self._stop)
-        shown = [resized(picture) for picture in pictures]
-        inputs = processor(text=[text], images=shown, return_tensors="pt").to(model.device)
-        return Answer(json.dumps(model.rate(heads[0], inputs, reward_token(processor)).tolist()))
+        try:
+            inputs = processor(text=[text], images=list(map(resized, pictures)), return_tensors="pt").to(model.device)
+            rated = model.rate(heads[0], inputs, reward_token(processor)).tolist()
+            if not all(map(math.isfinite, rated)):
+                raise ValueError("its rating is NaN or infinite: weights or settings are damaged")
+        except BaseException as error:
+            if not model_folder.is_odd(error) or str(error).startswith(_WHO):
+                raise
+            raise ValueError(
+                f"{_WHO}: the model cannot answer ({line(error)}), but a rating is needed. Take the files of its "
+                "Qwen2.5-VL or MiMo-VL as they were published."
+            ) from error
+        return Answer(json.dumps(rated))
 
 
 class Rating(nn.Module):
@@ -177,14 +187,15 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[Rating, Any]:
 
 
 def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Rating, Any]:
-    heads, rows = _heads(folder)
+    tensors = model_folder.headers(folder)
+    rows = max([0, *(shape[0] for key, (_, shape) in tensors.items() if shape and key.endswith("embed_tokens.weight"))])
     whole, processor, unused = model_folder.load_backbone(folder, dtype, rows)
     if whole.config.model_type != _KIND:
         raise _refused(folder, f"is a {line(whole.config.model_type)}", f"EditReward on a {_KIND}")
     if extra := [key for key in unused if not key.startswith(_PREFIX)]:
         raise _refused(folder, f"has {len(extra)} weights without a place ({line(extra[0])} ...)", "none")
     hidden = whole.config.get_text_config().hidden_size
-    _check(folder, heads, hidden)
+    heads = _heads(folder, tensors, hidden)
     model = Rating(whole.model, hidden)
     for at in range(HEADS):
         mine = {key.removeprefix(f"{_PREFIX}head_{at}."): value.float() for key, value in heads.items()}
@@ -195,21 +206,20 @@ def _loaded(folder: Path, dtype: torch.dtype) -> tuple[Rating, Any]:
     return model.eval().requires_grad_(False), processor
 
 
-def _heads(folder: Path) -> tuple[dict[str, Tensor], int]:
-    """The heads' weights, and the rows of the word embeddings."""
+def _heads(folder: Path, tensors: Mapping[str, tuple[Path, tuple[int, ...]]], hidden: int) -> dict[str, Tensor]:
+    """The heads' weights; their names and shapes are compared before any number is read."""
+    files = {key: file for key, (file, _) in tensors.items() if key.startswith(_PREFIX)}
+    _check(folder, {key: tensors[key][1] for key in files}, hidden)
     found: dict[str, Tensor] = {}
-    rows = 0
-    for path in sorted(folder.glob("*.safetensors")):
+    for key, path in files.items():
         with safe_open(str(path), "pt") as file:
-            for key in file.keys():
-                if key.startswith(_PREFIX):
-                    found[key] = file.get_tensor(key)
-                elif key.endswith("embed_tokens.weight"):
-                    rows = file.get_slice(key).get_shape()[0]
-    return found, rows
+            found[key] = file.get_tensor(key)
+        if not found[key].isfinite().all():
+            raise _refused(folder, f"has NaN or infinity in {key}", "a finite number")
+    return found
 
 
-def _check(folder: Path, heads: dict[str, Tensor], hidden: int) -> None:
+def _check(folder: Path, shapes: Mapping[str, tuple[int, ...]], hidden: int) -> None:
     wanted: dict[str, tuple[int, ...]] = {}
     for at in range(HEADS):
         for layer, inputs, made in (("0", hidden, 1024), ("3", 1024, 16), ("5", 16, 2)):
@@ -217,7 +227,6 @@ def _check(folder: Path, heads: dict[str, Tensor], hidden: int) -> None:
                 f"{_PREFIX}head_{at}.{layer}.weight": (made, inputs),
                 f"{_PREFIX}head_{at}.{layer}.bias": (made,),
             }
-    shapes = {key: tuple(value.shape) for key, value in heads.items()}
     if shapes != wanted:
         odd = sorted({key for key, _ in shapes.items() ^ wanted.items()})
         raise _refused(folder, f"has heads that differ in {line(', '.join(odd[:3]))}", f"{HEADS} published ones")

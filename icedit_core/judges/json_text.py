@@ -41,6 +41,7 @@ def repaired(text: str) -> dict[str, Any] | None:
 
 
 def _mended(text: str) -> str:
+    """The text as JSON; its parts stay apart, so that two numbers without a comma are an error and never one number."""
     out: list[str] = []
     is_open: list[str] = []
     for found in _TOKEN.finditer(text):
@@ -57,10 +58,10 @@ def _mended(text: str) -> str:
             is_open.pop()
             out.append(token)
             if not is_open:
-                return "".join(out)
+                return " ".join(out)
         else:
             out.append(_value(token))
-    return "".join(_ended(out, is_open))
+    return " ".join(_ended(out, is_open))
 
 
 def _value(token: str) -> str:

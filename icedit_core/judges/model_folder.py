@@ -26,7 +26,14 @@ _MOST_BYTES = 1 << 40
 _READ_BY_OTHERS = {"tokenizer.json", "vocab.json"}  # large, and parsed by compiled code with a limit of its own
 _BY_THE_LAYER = re.compile(r"(?:layers?|depths?|blocks?|n_layer)$")
 _MOST_INPUTS = 1 << 22  # pixels that a processor may enlarge a picture to
-_MOST_SIDE = 4096
+_MOST = {
+    **dict.fromkeys(("height", "width", "longest_side", "size", "crop_size", "pad_size"), 4096),  # px
+    **dict.fromkeys(("shortest_edge", "min_pixels"), _MOST_INPUTS),
+    **dict.fromkeys(("max_patches", "max_image_tiles", "max_num_tiles", "max_dynamic_patch", "num_crops"), 4096),
+    **dict.fromkeys(("image_seq_length", "num_image_tokens"), 1 << 16),
+    **{"patch_size": 512, "temporal_patch_size": 16, "merge_size": 16},
+}
+"""What a processor's settings may ask for: a picture is repeated, cut and enlarged by them."""
 _MOST_BUFFERS = 1 << 26  # numbers that the code makes itself: positions and frequencies
 # What the library's code raises for a configuration that is odd.
 _ODD = (
@@ -82,7 +89,7 @@ def _loaded(folder: Path, dtype: torch.dtype, words: int) -> tuple[Any, Any, lis
 
     image_text: Any = transformers.AutoModelForImageTextToText  # its types promise less than it does
     here: Any = {"local_files_only": True, "trust_remote_code": False}
-    stored = _numbers(folder)
+    stored = [math.prod(shape) for _, shape in headers(folder).values()]
     config = _config(folder, len(stored))
     if words:
         config.get_text_config().vocab_size = words
@@ -141,10 +148,8 @@ def _check_values(settings: Mapping[str, Any]) -> None:
     for key, value in _entries(settings):
         if key in ("quantization_config", "compression_config") and value:
             raise ValueError(f"asks for {key}")
-        if key in ("height", "width", "longest_side") and _above(value, _MOST_SIDE):
-            raise ValueError(f"has {key} {line(value)}, above {_MOST_SIDE}")
-        if key in ("shortest_edge", "min_pixels") and _above(value, _MOST_INPUTS):
-            raise ValueError(f"has {key} {line(value)}, above {_MOST_INPUTS}")
+        if key in _MOST and _above(value, _MOST[key]):
+            raise ValueError(f"has {key} {line(value)}, above {_MOST[key]}")
         if key == "weight_map" and isinstance(value, dict):
             files = [str(name) for name in value.values()]
             if odd := [name for name in files if Path(name).name != name or "\\" in name]:
@@ -152,6 +157,9 @@ def _check_values(settings: Mapping[str, Any]) -> None:
 
 
 def _above(value: object, most: int) -> bool:
+    """Whether a number, or one in a list, is beyond a limit."""
+    if isinstance(value, list):
+        return any(_above(one, most) for one in value if not isinstance(one, list))
     return isinstance(value, (int, float)) and not -most <= value <= most
 
 
@@ -164,12 +172,23 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
             waiting += [one for one in (inner if isinstance(inner, list) else [inner]) if isinstance(one, dict)]
 
 
-def _numbers(folder: Path) -> list[int]:
-    """How many numbers each tensor of the folder has; headers are read, and nothing behind them."""
-    found = []
+def headers(folder: Path) -> dict[str, tuple[Path, tuple[int, ...]]]:
+    """Name of each tensor of the folder -> its file and shape; nothing behind the files' headers is read.
+
+    Raises:
+        ValueError: a file is none of safetensors, or would block.
+    """
+    found = {}
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(path), "pt") as file:
-            found += [math.prod(file.get_slice(key).get_shape()) for key in file.keys()]
+        _check_file(path, folder)
+        try:
+            with safe_open(str(path), "pt") as file:
+                found |= {key: (path, tuple(file.get_slice(key).get_shape())) for key in file.keys()}
+        except (SafetensorError, OSError) as error:
+            raise ValueError(
+                f"{_WHO}: {line(folder.name)} cannot be loaded ({line(path.name)}: {line(error)}), but whole "
+                ".safetensors files are needed. Download the model's folder again."
+            ) from error
     return found
 
 

@@ -54,7 +54,7 @@ def merge(model: nn.Module, folder: Path) -> None:
     """
     if not is_adapter_folder(folder):
         raise ValueError(
-            f"{_WHO}: {folder.name} has no {CONFIG} or no {WEIGHTS}, but both are needed. "
+            f"{_WHO}: {line(folder.name)} has no {CONFIG} or no {WEIGHTS}, but both are needed. "
             "Put the whole folder of the adapter there."
         )
     try:

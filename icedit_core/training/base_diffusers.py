@@ -7,13 +7,14 @@ Source: diffusers' FluxFillPipeline; River-Zhang/ICEdit, train/src/flux/pipeline
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..foreign import line
+from ..plain_files import read_json
 from .data.rows import file_identity, hash_of
 from .parts import LATENT_CHANNELS, LATENT_PIXELS, Parts
 
@@ -21,6 +22,7 @@ T5_TOKENS = 512  # the published training pads to this
 CLIP_TOKENS = 77  # longer prompts are cut for the pooled vector, as the pipeline does
 GUIDANCE = 1.0  # as in the published training; sampling uses 50
 FILL_CHANNELS = 384  # tokens of 4 x (16 noisy + 16 given + 64 mask)
+HERE: Any = {"local_files_only": True, "use_safetensors": True}  # of weights: nothing fetched, nothing unpickled
 FOLDERS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 
 
@@ -55,14 +57,14 @@ def parts(folder: Path) -> Parts:
 def _flux_config(folder: Path) -> dict[str, Any]:
     path = folder / "transformer" / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = read_json(path)
+    except ValueError as error:
         raise ValueError(f"base model: {path} cannot be read ({error}), but it is needed. Download it again.") from None
     kind, channels = config.get("_class_name"), config.get("in_channels")
     if kind != "FluxTransformer2DModel" or channels != FILL_CHANNELS:
         raise ValueError(
-            f"base model: {path} says {kind} with {channels} input channels, but FLUX Fill (FluxTransformer2DModel "
-            f"with {FILL_CHANNELS}) is needed. Name the folder of FLUX.1-Fill-dev."
+            f"base model: {path} says {line(kind)} with {line(channels)} input channels, but FLUX Fill "
+            f"(FluxTransformer2DModel with {FILL_CHANNELS}) is needed. Name the folder of FLUX.1-Fill-dev."
         )
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
@@ -75,9 +77,7 @@ def _identity(folder: Path) -> str:
 def _transformer(folder: Path, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
     from diffusers import FluxTransformer2DModel
 
-    model = FluxTransformer2DModel.from_pretrained(
-        folder, subfolder="transformer", torch_dtype=dtype, local_files_only=True
-    )
+    model = FluxTransformer2DModel.from_pretrained(folder, subfolder="transformer", torch_dtype=dtype, **HERE)
     return model.to(device)
 
 
@@ -87,7 +87,7 @@ class FluxAutoencoder:
     def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device):
         from diffusers import AutoencoderKL
 
-        model = AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, local_files_only=True)
+        model = AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, **HERE)
         cells = 2 ** (len(model.config.block_out_channels) - 1)
         if (model.config.latent_channels, cells) != (LATENT_CHANNELS, LATENT_PIXELS):
             raise ValueError(
@@ -132,7 +132,7 @@ class FluxTexts:
         from transformers import CLIPTextModel, T5EncoderModel
 
         self._tokens, self._device = FluxTokens(folder), device
-        options: Any = {"dtype": dtype, "local_files_only": True}
+        options: Any = {"dtype": dtype, **HERE}
         self._t5 = _frozen(T5EncoderModel.from_pretrained(folder / "text_encoder_2", **options), device)
         self._clip = _frozen(CLIPTextModel.from_pretrained(folder / "text_encoder", **options), device)
 

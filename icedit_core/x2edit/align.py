@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..adapters.names import listed
 
 _WHO = "ICEdit AlignNet"
+_MOST = 1 << 14  # of each size: what a file claims beyond it would only fill the memory
 KERNEL = 5
 EPS = 1e-6
 KEYS = (
@@ -97,6 +98,11 @@ def check(tensors: Mapping[str, Tensor]) -> tuple[int, int, int, int]:
     states = shapes["conv.weight"][1] if len(shapes["conv.weight"]) == 4 else 0
     wide = shapes["mlp.layernorm.weight"][0] if shapes["mlp.layernorm.weight"] else 0
     pooled, out = shapes["mlp.fc.1.weight"] if len(shapes["mlp.fc.1.weight"]) == 2 else (0, 0)
+    if max(states, wide, out, pooled) > _MOST:
+        raise ValueError(
+            f"{_WHO}: it has the sizes {states}, {wide}, {out} and {pooled}, but at most {_MOST} is known. "
+            "Convert X2Edit's published files again."
+        )
     with torch.device("meta"):
         wanted = {key: tuple(value.shape) for key, value in AlignNet(states, wide, out, pooled).state_dict().items()}
     if wrong := [key for key in KEYS if shapes[key] != wanted[key] or 0 in shapes[key]]:

@@ -80,9 +80,16 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     if not isinstance(found, Mapping):
         raise ValueError(f"{_WHO}: {path} holds a {type(found).__name__}, but named tensors are needed. {_AGAIN}")
     for key, value in found.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor) or not value.is_contiguous():
+        if not isinstance(key, str) or not _is_plain(value):
             raise ValueError(f"{_WHO}: {shown(str(key))} in {path} is no plain tensor, but one is needed. {_AGAIN}")
     return {key.removeprefix("module."): tensor for key, tensor in found.items()}  # a name that PyTorch's DDP adds
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor whose numbers lie in the file, one after the other; other kinds can claim any size."""
+    if not isinstance(value, Tensor) or value.is_nested or value.layout is not torch.strided or value.is_meta:
+        return False
+    return value.is_contiguous() and value.numel() > 0
 
 
 def _checked(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+from ...icedit_core.foreign import line
 from ...icedit_core.judges import edit_reward_judge
 from ...icedit_core.judges.asked.choosing import AUTO, Signs
 from ...icedit_core.judges.edit_reward_judge import EditRewardJudge, is_edit_reward
@@ -148,7 +149,7 @@ def _adapter(name: str) -> Path:
 def _there(name: str, found: dict[str, Path], kind: str) -> Path:
     if name not in found:
         raise ValueError(
-            f"ICEdit Judge (transformers): {name} is not there, but a folder with a {kind} is needed. "
+            f"ICEdit Judge (transformers): {line(name)} is not there, but a folder with a {kind} is needed. "
             "Put it into models/LLM and refresh."
         )
     return found[name]

@@ -5,6 +5,7 @@ from pathlib import Path
 import folder_paths
 
 from ...demo.model_files import LORAS
+from ...icedit_core.foreign import line
 
 SHIPPED = "icedit_demo/"
 
@@ -28,7 +29,9 @@ def lora_path(name: str, who: str = "ICEdit Load LoRA") -> Path:
         return LORAS / name[len(SHIPPED) :]
     path = folder_paths.get_full_path("loras", name)
     if path is None:
-        raise ValueError(f"{who}: {name} is not there, but a file in models/loras is needed. Put it there and refresh.")
+        raise ValueError(
+            f"{who}: {line(name)} is not there, but a file in models/loras is needed. Put it there and refresh."
+        )
     return Path(path)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
+from ...icedit_core.foreign import line
 from ...icedit_core.judges.asked import QuestionSet, choosing
 from ...icedit_core.judges.asked.question_file import MOST_CHARACTERS, parse
 from ...icedit_core.plain_files import open_regular
@@ -76,8 +77,8 @@ def _read(name: str) -> QuestionSet:
     found = _found()
     if name not in found:
         raise ValueError(
-            f"ICEdit judge: the question file {name} is not there, but it is needed. Put it into models/LLM with a "
-            f"name that ends in {ENDING}, and press R."
+            f"ICEdit judge: the question file {line(name)} is not there, but it is needed. Put it into models/LLM with "
+            f"a name that ends in {ENDING}, and press R."
         )
     try:
         with open_regular(found[name], 4 * MOST_CHARACTERS) as file:
@@ -91,7 +92,7 @@ def _read(name: str) -> QuestionSet:
 
 def _unread(name: str, why: str) -> ValueError:
     return ValueError(
-        f"ICEdit judge: the question file {name} {why}, but a text file in UTF-8 is needed. Save it as one."
+        f"ICEdit judge: the question file {line(name)} {line(why)}, but a text file in UTF-8 is needed. Save it as one."
     )
 
 

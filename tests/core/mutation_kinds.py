@@ -184,9 +184,10 @@ class Peft(Kind):
         config = peft_folder.read_json(folder / peft_folder.CONFIG)
         weights = load_file(folder / peft_folder.WEIGHTS)
         expected = dict(self._base.state_dict())
+        weights = {key.removeprefix("base_model.model."): tensor for key, tensor in weights.items()}
         for key in [key for key in weights if ".lora_A." in key]:
             down, up = weights[key].float(), weights[key.replace("lora_A", "lora_B")].float()
-            layer = key.removeprefix("base_model.model.").split(".lora_A")[0]
+            layer = key.split(".lora_A")[0]
             rank = len(down) ** (0.5 if config.get("use_rslora") else 1)
             alpha = config.get("lora_alpha", 8)
             alpha = next((a for n, a in (config.get("alpha_pattern") or {}).items() if layer.endswith(n)), alpha)

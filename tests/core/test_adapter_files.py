@@ -214,6 +214,17 @@ def test_a_rank_made_to_fill_the_memory_is_refused_unread(tmp_path: Path, unread
         files.load(path)
 
 
+def test_experts_made_to_fill_the_memory_are_refused_unread(tmp_path: Path, unread: None):
+    experts = {
+        f"x.lora_{side}.expert_{number}.weight": shape
+        for number in range(65)
+        for side, shape in (("A", [16, 64]), ("B", [64, 16]))
+    }
+    path = claims(tmp_path / "a.safetensors", experts | {"x.lora_route.weight": [65, 64]})
+    with pytest.raises(ValueError, match="x has 65 experts of rank 1040 in all, but a layer needs at most 1024"):
+        files.load(path)
+
+
 def test_a_file_that_does_not_fit_the_model_is_not_read(tmp_path: Path, unread: None):
     """2 GiB, whose shapes are sound but another model's."""
     shapes = {"x.lora_A.weight": [1 << 14, 1 << 14], "x.lora_B.weight": [1 << 14, 1 << 14], "x.alpha": []}

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from icedit_core import rank_images
 from icedit_core.judges import JudgeUnavailable
 from icedit_core.judges.asked.edit_reward_words import QUESTIONS
-from icedit_core.judges.edit_reward_judge import EditRewardJudge, is_edit_reward, load, size
+from icedit_core.judges.edit_reward_judge import EditRewardJudge, _heads, is_edit_reward, load, size
 
 from . import tiny_edit_reward, tiny_vlm
 
@@ -125,6 +126,32 @@ def test_the_heads_in_the_files_tell_the_judge(folder, tmp_path):
     assert not is_edit_reward(plain)
     with pytest.raises(ValueError, match="is a qwen3_vl"):
         load(plain, torch.float32)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders on this system")
+def test_a_strangers_folder_neither_blocks_nor_is_read_before_it_is_compared(folder, tmp_path):
+    odd = shutil.copytree(folder, tmp_path / "odd")
+    os.mkfifo(odd / "a.safetensors")
+    assert is_edit_reward(odd)
+    with pytest.raises(ValueError, match=r"a\.safetensors is no regular file"):
+        load(odd, torch.float32)
+    (odd / "a.safetensors").unlink()
+    (odd / "a.safetensors").write_bytes(b"no header")
+    with pytest.raises(ValueError, match=r"odd cannot be loaded \(a\.safetensors: "):
+        load(odd, torch.float32)
+    with pytest.raises(ValueError, match="odd has heads that differ in rm_heads"):
+        _heads(odd, {"rm_heads.head_0.5.bias": (odd / "never opened", (1 << 40,))}, tiny_edit_reward.HIDDEN)
+
+
+def test_a_rating_that_is_no_number_is_refused(loaded):
+    model, processor = loaded
+    before = processor.image_processor.image_std
+    processor.image_processor.image_std = [0, 0, 0]
+    try:
+        with pytest.raises(ValueError, match=r"EditReward\): the model cannot answer \(its rating is NaN"):
+            scored((model, processor))
+    finally:
+        processor.image_processor.image_std = before
 
 
 def test_it_writes_no_text_and_says_so(loaded):

@@ -269,7 +269,29 @@ class TestOddAnswers:
         before = time.monotonic()
         assert server.edit(home, "-o", "o.png", "--timeout", "0.5") == 1
         assert time.monotonic() - before < 3
-        assert "after 1 s, but it had to be done by then" in capsys.readouterr().err
+        assert "s, but it had to be done by then" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("part", ["object_info", "view"])
+    def test_a_server_that_is_slow_before_or_after_the_run_is_given_up(self, server, home, capsys, monkeypatch, part):
+        """Each answer comes in time, so that only their number makes an edit endless."""
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(0.3)
+            return await getattr(server, f"_{part}")(request)
+
+        server.handlers[part] = slow
+        server.names = [f"a{number}.png" for number in range(40)]
+        server.graph = {
+            **server.graph,
+            **{f"n{number}": {"class_type": f"Kind{number}", "inputs": {}} for number in range(40 * (part != "view"))},
+        }
+        server.schemas = {**server.schemas, **{f"Kind{number}": {} for number in range(40)}}
+        monkeypatch.setattr(editing, "IN_ALL", 2)
+        before = time.monotonic()
+        assert server.edit(home, "-o", "out", "--timeout", "0.6") == 1
+        assert time.monotonic() - before < 7  # 12 s and more without the limit
+        assert "the edit took more than 2.4 s" in capsys.readouterr().err
+        assert not list(home.rglob("*.part"))
 
 
 class TestWhatTheUserGives:

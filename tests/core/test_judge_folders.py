@@ -158,6 +158,9 @@ def test_the_merged_weights_are_those_of_peft(folder, adapter, values):
         ("config.json", {"vision_config": {"hidden_size": 1 << 20, "num_heads": 2}}, "means a model of"),
         ("config.json", {"text_config": {"hidden_size": "many"}}, "cannot be loaded"),
         ("processor_config.json", {"image_processor": {"size": {"height": 10**6, "width": 9}}}, "height 1000000"),
+        ("processor_config.json", {"image_processor": {"size": [9, 10**5]}}, r"size \[9, 100000\], above 4096"),
+        ("processor_config.json", {"image_processor": {"temporal_patch_size": 10**5}}, "temporal_patch_size 100000"),
+        ("processor_config.json", {"image_seq_length": 10**9}, "image_seq_length 1000000000"),
         ("model.safetensors.index.json", {"weight_map": {"a": "../other.safetensors"}}, "names the file ../other"),
     ],
 )

@@ -1,6 +1,8 @@
 """`icedit keep`: files in, a file out, refusals in words."""
 
 import importlib.util
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -83,7 +85,38 @@ def test_wrong_files_are_refused_in_words(files, tmp_path, capsys, change, messa
     assert not files["out"].exists()
 
 
-@pytest.mark.parametrize("more, message", [(("--threshold", 0), "threshold 0"), (("--mask", "black"), "is black")])
+def claims(width, height):
+    """A PNG's beginning that says how large it is, with nothing behind."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    empty = b"IDAT" + b"x"
+    parts = [struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in (chunk, empty)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\n%%EndComments\nshowpage\n"
+LARGE_TEXT = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 5) + b"\x1b[2J" + b"12345678"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (EPS, "cannot identify"),  # Pillow would start Ghostscript
+        (claims(13_000, 13_000), "169000000 pixels"),
+        (claims(400_000, 400_000), "160000000000 pixels"),
+        (LARGE_TEXT, "cannot identify"),
+    ],
+)
+def test_a_strangers_picture_starts_nothing_and_fills_nothing(files, capsys, data, message):
+    files["edit"].write_bytes(data)
+    assert keep(files) == main.WRONG
+    said = capsys.readouterr().err
+    assert said.startswith("icedit keep: ") and message in said and said[:-1].isprintable()
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [(("--threshold", 0), "threshold 0"), (("--threshold", "nan"), "threshold nan"), (("--mask", "black"), "is black")],
+)
 def test_wrong_values_are_refused_in_words(files, tmp_path, capsys, more, message):
     Image.new("L", (256, 192)).save(tmp_path / "black.png")
     more = [tmp_path / "black.png" if value == "black" else value for value in more]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import FluxFillPipeline
+from safetensors.torch import load_file
 
 from demo.model_files import WEIGHTS
 from icedit_core.training.base import Base, load_base
@@ -131,6 +133,22 @@ def test_a_folder_that_is_no_flux_fill_is_told(flux, tmp_path: Path):
     path.unlink()
     with pytest.raises(ValueError, match=r"config\.json cannot be read"):
         load_base(str(copy))
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(path)
+        with pytest.raises(ValueError, match=r"config\.json cannot be read \(is no regular file\)"):
+            load_base(str(copy))
+
+
+def test_no_pickled_weights_are_read(flux, tmp_path: Path):
+    copy = shutil.copytree(flux[0], tmp_path / "copy")
+    for name in ("transformer", "vae", "text_encoder", "text_encoder_2"):
+        for path in (copy / name).glob("*.safetensors"):
+            torch.save(load_file(path), path.with_name(path.name.replace(".safetensors", ".bin")))
+            path.unlink()
+    base = load_base(str(copy), torch.float32)
+    for loads in (lambda: base.transformer, lambda: base.encode_images(torch.rand(1, 3, 16, 32)), lambda: base._texts):
+        with pytest.raises(OSError, match="safetensors"):
+            loads()
 
 
 def test_the_demos_files_are_told_when_missing(tmp_path: Path):

@@ -13,6 +13,7 @@ from icedit_core.adapters.readers import read as read_icedit
 from icedit_core.adapters.readers import x2edit
 from icedit_core.adapters.writers import write as write_icedit
 from icedit_core.cli.main import main
+from icedit_core.x2edit import align
 from icedit_core.x2edit.convert import convert
 
 from . import x2edit_case as case
@@ -74,6 +75,7 @@ def broken(**changes):
     [
         ({"task_embeddings.weight": None}, r"experts alone.*task embeddings.*icedit_core.cli convert FOLDER"),
         ({"task_embeddings.weight": torch.ones(15, 128)}, r"\(15, 128\), but it needs 16 rows"),
+        ({"task_embeddings.weight": torch.ones(16, 1 << 15)}, r"\(16, 32768\), .* of at most 16384 numbers"),
         ({"task_embeddings.weight": torch.ones(16, 96)}, r"gate must read token and task, 224 values"),
         ({GATE: None}, r"transformer_blocks\.0\.attn\.to_q lacks its gate"),
         ({GATE: torch.ones(11, 256)}, r"its gate picks among 11"),
@@ -108,6 +110,10 @@ def test_icedits_layout_does_not_drop_what_it_cannot_hold():
         write_icedit(x2edit.read(case.one_file()))
 
 
+HUGE = {"mlp.fc.1.weight": torch.empty(0, 1 << 45)}  # whose sizes are no numbers in the file
+NOWHERE = torch.empty(1, device="meta")
+
+
 class Harm:
     def __reduce__(self):
         return print, ("unpickled",)
@@ -127,6 +133,10 @@ def packed(source, target):
         ("task_embeddings.bin", [torch.ones(2)], "holds a list, but named tensors"),
         ("task_embeddings.bin", {"weight": 3}, "no plain tensor"),
         ("task_embeddings.bin", {"weight": torch.ones(1).expand(16, 1 << 40)}, "no plain tensor"),
+        ("task_embeddings.bin", {"weight": torch.ones(16, 128).to_sparse_csr()}, "no plain tensor"),
+        ("task_embeddings.bin", {"weight": torch.nested.nested_tensor([torch.ones(1)])}, "no plain tensor"),
+        ("diffusion_pytorch_model.bin", case.align_weights() | HUGE, "mlp.fc.1.weight in .* is no plain tensor"),
+        ("diffusion_pytorch_model.bin", case.align_weights() | {"conv.bias": NOWHERE}, "no plain tensor"),
         ("task_embeddings.bin", {"bias": torch.ones(2)}, "holds bias, but 'weight' alone"),
         ("task_embeddings.bin", {"weight": torch.full((16, 128), float("inf"))}, "holds NaN or infinity"),
         ("diffusion_pytorch_model.bin", {"module.conv.bias": torch.ones(1)}, r"conv\.weight, mlp.* are missing"),
@@ -155,6 +165,14 @@ def test_a_damaged_pickle_is_refused(folder, tmp_path, damage, words):
     with pytest.raises(ValueError, match=f"task_embeddings.bin {words}|task_embeddings.bin.*{words}") as caught:
         convert(folder, tmp_path / "new.safetensors")
     assert re.search(r"Put X2Edit's published lora\.safetensors", str(caught.value))
+
+
+def test_sizes_that_only_fill_the_memory_are_refused():
+    weights = {key: torch.empty(value.shape, device="meta") for key, value in case.align_weights().items()}
+    weights["mlp.projector.2.weight"] = torch.empty(1 << 17, 1 << 17, device="meta")
+    weights["mlp.fc.1.weight"] = torch.empty(case.POOLED, 1 << 17, device="meta")
+    with pytest.raises(ValueError, match="sizes 3, 16, 131072 and 24, but at most 16384"):
+        align.check(weights)
 
 
 def test_nothing_is_replaced(folder, tmp_path):

@@ -136,7 +136,7 @@ function close(id) {
 
 function panels(node) {
     // Nodes 2.0 may keep the element of an earlier node with the same id on the screen, e.g. after an undo.
-    const mounted = document.querySelectorAll(`[data-node-id="${node.id}"] .icedit-waits`);
+    const mounted = document.querySelectorAll(`[data-node-id="${CSS.escape(node.id)}"] .icedit-waits`);
     return new Set([node.iceditPanel, ...mounted]);
 }
 

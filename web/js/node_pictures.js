@@ -104,7 +104,7 @@ function nodeAt(locator) {
 function remount(node, root) {
     // Nodes 2.0 may keep the element of an earlier node with the same id on the screen, e.g. after an undo.
     if (node.graph !== app.canvas?.graph) return;
-    const mounted = document.querySelector(`[data-node-id="${node.id}"] .icedit-pictures`);
+    const mounted = document.querySelector(`[data-node-id="${CSS.escape(node.id)}"] .icedit-pictures`);
     if (mounted && mounted !== root) mounted.replaceWith(root);
 }
 

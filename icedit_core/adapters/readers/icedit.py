@@ -141,12 +141,17 @@ def _pair(layer: str, expert: int | None, sides: dict[str, Tensor], alpha: float
             f"{_WHO}: {name} has lora_A {tuple(down.shape)} and lora_B {tuple(up.shape)}, "
             "but lora_A (rank, in) and lora_B (out, rank) must share the rank. The file is damaged: download it again."
         )
-    if (rank := down.shape[0]) > (most := max(down.shape[1], up.shape[0], _MOST_RANK)):
+    if (rank := down.shape[0]) > (most := _most_rank(down, up)):
         raise ValueError(
             f"{_WHO}: {name} has the rank {rank}, but a layer of {down.shape[1]} inputs and {up.shape[0]} outputs "
             f"needs at most {most}. The file is damaged or made to fill the memory: use another."
         )
     return LowRank(down, up, alpha)
+
+
+def _most_rank(down: Tensor, up: Tensor) -> int:
+    """Beyond the larger side a rank buys nothing, but memory."""
+    return max(down.shape[1], up.shape[0], _MOST_RANK)
 
 
 def _experts(layer: str, updates: dict[int, LowRank], router: Tensor | None) -> Routed:
@@ -167,6 +172,11 @@ def _experts(layer: str, updates: dict[int, LowRank], router: Tensor | None) -> 
             f"{_WHO}: {shown(layer)} has experts of {listed(sorted(downs | ups))} and a router "
             f"{tuple(router.shape)}, but all experts must be alike and share the router's input width. "
             "The file is damaged: download it again."
+        )
+    if (ranks := sum(expert.rank for expert in experts)) > (most := _most_rank(experts[0].down, experts[0].up)):
+        raise ValueError(
+            f"{_WHO}: {shown(layer)} has {count} experts of rank {ranks} in all, but a layer needs at most {most}. "
+            "The file is damaged or made to fill the memory: use another."
         )
     return Routed(router, experts)
 

@@ -28,6 +28,7 @@ _KEY = re.compile(
 )
 _LAYERS = {"q": "attn.to_q", "k": "attn.to_k", "v": "attn.to_v", "proj": "attn.to_out.0"}
 _MOST_RANK = 1024  # published: 64
+_MOST_WIDTH = 1 << 14  # published: 3072
 
 Pairs = dict[int | None, dict[str, Tensor]]
 
@@ -56,6 +57,11 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
             "them: python -m icedit_core.cli convert FOLDER NEW.safetensors, in the folder of this pack."
         )
     tasks = floats(TASKS, tensors[TASKS], dimensions=2)
+    if tasks.shape[0] != TASK_COUNT or tasks.shape[1] > _MOST_WIDTH:
+        raise ValueError(
+            f"{WHO}: {TASKS} is {tuple(tasks.shape)}, but it needs {TASK_COUNT} rows, one a task, of at most "
+            f"{_MOST_WIDTH} numbers. The file is damaged or of another version: convert the published files again."
+        )
     layers: dict[str, Pairs] = {}
     gates: dict[str, Tensor] = {}
     for key in tensors:
@@ -67,11 +73,6 @@ def read(tensors: Mapping[str, Tensor]) -> Adapter:
             else:
                 pairs.setdefault(int(match["expert"]) if match["expert"] else None, {})[match["side"]] = tensor
     routed = {layer: _routed(layer, pairs, gates.get(layer), tasks.shape[1]) for layer, pairs in layers.items()}
-    if tasks.shape[0] != TASK_COUNT:
-        raise ValueError(
-            f"{WHO}: {TASKS} is {tuple(tasks.shape)}, but it needs {TASK_COUNT} rows, one a task. "
-            "The file is damaged or of another version: convert the published files again."
-        )
     return Adapter({}, routed, {TASK: tasks})
 
 
@@ -120,6 +121,11 @@ def _routed(layer: str, pairs: Pairs, router: Tensor | None, task_width: int) ->
     experts = tuple(updates[number] for number in numbers)
     shapes = {(tuple(pair.down.shape), tuple(pair.up.shape)) for pair in experts}
     sides = {(pair.down.shape[1], pair.up.shape[0]) for pair in (*experts, shared)}
+    if (ranks := sum(pair.rank for pair in experts)) > (most := max(_MOST_RANK, *shared.down.shape, *shared.up.shape)):
+        raise ValueError(
+            f"{WHO}: {shown(layer)} has {len(experts)} experts of rank {ranks} in all, but a layer needs at most "
+            f"{most}. The file is damaged or made to fill the memory: use another."
+        )
     width = shared.down.shape[1] + task_width
     if len(shapes) > 1 or len(sides) > 1 or router.shape[1] != width:
         raise ValueError(

@@ -49,7 +49,11 @@ def winner(answers: Sequence[str], largest: float) -> float | None:
     return known.get(told.pop()) if len(told) == 1 else None
 
 
-_RATED = re.compile(r"^\W*(?P<name>[A-Za-z][\w &/-]{2,60}?)\W*:\W*(?P<value>[0-9]+(?:\.[0-9]+)?)(?:\s*/\s*5)?\W*$")
+_RATED = re.compile(
+    r"^\W{0,20}(?P<name>[A-Za-z][\w &/-]{2,60}?)\W{0,20}:\W{0,20}"
+    r"(?P<value>[0-9]{1,4}(?:\.[0-9]{1,20})?)(?:\s{0,4}/\s{0,4}5)?\W{0,20}$"
+)
+"""Of bounded lengths: without them a hostile line takes minutes."""
 
 
 def three_numbers(answers: Sequence[str], largest: float) -> Score | None:

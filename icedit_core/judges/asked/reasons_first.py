@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 _STRAIGHT = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
-_LIST_ALONE = re.compile(r"\[\d+, ?\d+\]")
-_NUMBER_ALONE = re.compile(r"\s*\d+\s*")
+_LIST_ALONE = re.compile(r"\[[0-9]{1,9}, ?[0-9]{1,9}\]")
+_NUMBER_ALONE = re.compile(r"\s*[0-9]+\s*")
 _MOST_ALONE = 10
 """A number alone counts up to here: the published reader takes no larger one."""
 
 _KEY = re.compile(r"""["']?\bscore["']?\s*:\s*""", re.IGNORECASE)
 _NUMBERS = re.compile(r"\[([^\[\]{}]*)")
 _ONE = re.compile(r"-?\d+(?:\.\d+)?")
-_REASON = re.compile(r"""["']?\breasoning["']?\s*:\s*["']?(.*?)["']?\s*,?\s*["']?\bscore\b""", re.DOTALL)
+_REASON_KEY = re.compile(r"""\breasoning["']?\s*:""")
+_SCORE = re.compile(r"\bscore\b")
 
 
 class Numbers(NamedTuple):
@@ -66,7 +67,7 @@ def _without_braces(text: str) -> Numbers:
 def _values(value: Any) -> tuple[float, ...]:
     """Numbers of a list or one alone; none at all if one of them is something else."""
     values = value if isinstance(value, list) else [value]
-    plain = [float(one) for one in values if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    plain = [float(one) for one in values if type(one) in (int, float) and abs(one) < 2**53]
     return tuple(plain) if len(plain) == len(values) else ()
 
 
@@ -78,8 +79,25 @@ def _by_keys(inner: str) -> Numbers:
         return Numbers(())
     parts = [one for one in re.split(r"[,\s]+", found[1].strip()) if one]
     values = tuple(float(one) for one in parts if _ONE.fullmatch(one))
-    reason = _REASON.search(inner)
-    return Numbers(values if len(values) == len(parts) else (), reason[1].strip() if reason else "")
+    return Numbers(values if len(values) == len(parts) else (), _reason(inner))
+
+
+def _reason(inner: str) -> str:
+    """What stands between the key `reasoning` and the next `score`, without the marks around it.
+
+    In steps, as one expression for it takes minutes over a hostile text.
+    """
+    key = _REASON_KEY.search(inner)
+    end = _SCORE.search(inner, key.end()) if key else None
+    if key is None or end is None:
+        return ""
+    between = _without_one("\"'", inner[key.end() : end.start()]).rstrip()
+    between = _without_one("\"'", _without_one(",", between).rstrip()).lstrip()
+    return (between[1:] if between[:1] in ('"', "'") else between).strip()
+
+
+def _without_one(marks: str, text: str) -> str:
+    return text[:-1] if text and text[-1] in marks else text
 
 
 def _checked(numbers: Numbers, least: int, largest: float) -> Numbers | None:

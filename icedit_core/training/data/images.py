@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from ...foreign import line
+from ...picture_files import DAMAGE, MOST_BYTES, TooLarge, opened
 from ...plain_files import open_regular
 from .rows import BrokenRow
 
-MOST_BYTES = 256 << 20  # of a file
-MOST_PIXELS = 89_478_485  # from here on Pillow warns of a decompression bomb
-# Those that Pillow decodes itself: others start programs, as EPS does.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "PPM", "TGA", "JPEG2000", "AVIF")
-
-# What Pillow's decoders raise on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error, zlib.error)
 RGB_MODES = ("RGB", "L", "1", "P", "RGBA", "LA", "PA", "CMYK", "YCbCr", "HSV", "LAB")
 
 
@@ -38,9 +29,9 @@ def decode(key: str, name: str, data: bytes | Path) -> Image.Image:
     """
     try:
         return _decoded(data if isinstance(data, bytes) else _read(data))
-    except _Unusable as error:
+    except (_Unusable, TooLarge) as error:
         raise BrokenRow(key, f"the {name} {error}") from None
-    except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except DAMAGE as error:
         raise BrokenRow(key, f"the {name} cannot be decoded: {_told(error)}") from None
 
 
@@ -59,13 +50,9 @@ def _read(path: Path) -> bytes:
 
 
 def _decoded(data: bytes) -> Image.Image:
-    # Of an open file Python's read allocates what a damaged picture claims to hold; of bytes only what is there.
-    Image.init()
-    with Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN]) as opened:
-        if opened.width * opened.height > MOST_PIXELS:
-            raise _Unusable(f"is {opened.width}x{opened.height} px, more than {MOST_PIXELS} pixels")
-        opened.load()
-        return _rgb(ImageOps.exif_transpose(opened))
+    with opened(data) as image:
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
