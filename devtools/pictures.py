@@ -16,100 +16,154 @@ from PIL import Image, ImageDraw, ImageFont
 
 from icedit_core.client import ComfyClient
 
-from .compare import INK, MARGIN, PAPER, before_after, fetched
+from .compare import INK, MARGIN, PAPER, before_after, change_shown, fetched
 from .server import running_host
+from .thumbnails import Run, around, beside, labelled, nearest, outlined, picked
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = ROOT / "workflows" / "api" / "icedit_demo.json"
-TURNS = ROOT / "workflows" / "api" / "icedit_multi_turn_demo.json"
+API = ROOT / "workflows" / "api"
+LIMIT = 1800.0  # seconds of a run; a usual one takes a few
 TASKS = ("recolour", "remove", "add", "swap", "background", "style")
 STYLE = 9  # scene of the thumbnail of a change of style
 SIDE = 256  # px of one picture in the grid
-THUMBNAILS = {
-    "icedit_demo": "made by the demo model",
-    "icedit_around_mask_demo": "made by the demo model",
-    "icedit_whole_picture_demo": "made by the demo model",
-    "icedit_flux_fill": "made by the demo model; FLUX.1 Fill was not run",
-    "icedit_normal_lora": "made by the demo model; FLUX.1 Fill was not run",
-    "icedit_training_free": "made by the demo model; FLUX.1 Fill was not run",
-    "icedit_around_mask": "made by the demo model; FLUX.1 Fill was not run",
-    "icedit_whole_picture": "made by the demo model; FLUX.1 Fill was not run",
-    "icedit_multi_turn_demo": "made by the demo model, in three turns",
-    "icedit_multi_turn": "made by the demo model in three turns; FLUX.1 Fill was not run",
-    "icedit_early_filter_demo": "made by the demo model",
-    "icedit_early_filter": "made by the demo model; FLUX.1 Fill was not run",
-    "best_of_any_editor": "made by the demo model; FLUX.1 Kontext was not run",
-    "keep_kontext": "made by the demo model; FLUX.1 Kontext was not run",
-    "keep_qwen_image_edit": "made by the demo model; Qwen-Image-Edit was not run",
-    "keep_flux2": "made by the demo model; FLUX.2 was not run",
-    "icedit_only_changes_demo": "made by the demo model",
-    "changes_kontext": "made by the demo model; FLUX.1 Kontext was not run",
-    "changes_qwen_image_edit": "made by the demo model; Qwen-Image-Edit was not run",
-    "x2edit": "made by the demo model; X2Edit was not run",
-    "x2edit_turbo": "made by the demo model; X2Edit was not run",
-    "keep_multi_turn": "made by the demo model in three turns; Qwen was not run",
+SEEDS = 4  # finished edits on the thumbnail of best_of_any_editor
+FILL, MADE = "made by the demo model; FLUX.1 Fill was not run", "made by the demo model"
+THUMBNAILS = {  # template -> what is shown, of `_shown`, and what the picture says of itself
+    "icedit_demo": ("default", MADE),
+    "icedit_around_mask_demo": ("mask", MADE),
+    "icedit_whole_picture_demo": ("style", MADE),
+    "icedit_multi_turn_demo": ("turns", "made by the demo model, in three turns"),
+    "icedit_early_filter_demo": ("early", MADE),
+    "icedit_flux_fill": ("add", FILL),
+    "icedit_normal_lora": ("swap", FILL),
+    "icedit_training_free": ("remove", FILL),
+    "icedit_around_mask": ("mask", FILL),
+    "icedit_whole_picture": ("style", FILL),
+    "icedit_multi_turn": ("turns", "made by the demo model in three turns; FLUX.1 Fill was not run"),
+    "icedit_early_filter": ("early swap", FILL),
+    "best_of_any_editor": ("best", "made by the demo model; FLUX.1 Kontext was not run"),
+    "keep_kontext": ("kept remove", "made by the demo model; FLUX.1 Kontext was not run"),
+    "keep_qwen_image_edit": ("kept swap", "made by the demo model; Qwen-Image-Edit was not run"),
+    "keep_flux2": ("kept add", "made by the demo model; FLUX.2 was not run"),
+    "keep_multi_turn": ("kept turns", "made by the demo model in three turns; Qwen was not run"),
+    "icedit_only_changes_demo": ("kept recolour", MADE),
+    "changes_kontext": ("kept default", "made by the demo model; FLUX.1 Kontext was not run"),
+    "changes_qwen_image_edit": ("kept background", "made by the demo model; Qwen-Image-Edit was not run"),
+    "x2edit": ("background", "made by the demo model; X2Edit was not run"),
+    "x2edit_turbo": ("recolour", "made by the demo model; X2Edit was not run"),
 }
-
-Pair = tuple[Image.Image, Image.Image, str]
 
 
 def main() -> None:
     with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
-        default, turns, style, families = asyncio.run(_edits(host.url))
+        make(host.url)
+
+
+def make(url: str) -> None:
+    """Write all pictures, by the server at `url`."""
+    runs, cards = asyncio.run(_all(url))
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    before_after(*default).save(images / "demo.png", optimize=True)
-    grid(families).save(images / "demo_families.png", optimize=True)
-    for name, label in THUMBNAILS.items():
-        pair = turns if "multi_turn" in name else style if "whole_picture" in name else default
-        thumbnail(pair, label).save(ROOT / "workflows" / f"{name}.jpg", quality=90)
+    before_after(*runs["default"][:3]).save(images / "demo.png", optimize=True)
+    grid([runs[task] for task in TASKS]).save(images / "demo_families.png", optimize=True)
+    for name, (shown, label) in THUMBNAILS.items():
+        labelled(cards[shown].copy(), label).save(ROOT / "workflows" / f"{name}.jpg", quality=90)
 
 
-async def _edits(url: str) -> tuple[Pair, Pair, Pair, list[Pair]]:
-    """The shipped edit, three turns, a change of style, and the first scene of every family."""
+async def _all(url: str) -> tuple[dict[str, Run], dict[str, Image.Image]]:
+    """Every run that is shown, and what the cards show."""
     async with ComfyClient(url) as client:
-        default, turns = await _edit(client, None), await _edit(client, None, TURNS)
-        families = [await _edit(client, task) for task in TASKS]
-        return default, turns, await _edit(client, "style", seed=STYLE), families
+        runs = {"default": await _edit(client), "turns": await _edit(client, workflow="icedit_multi_turn_demo")}
+        runs |= {task: await _edit(client, task) for task in TASKS}
+        whole = await _edit(client, "style", scene=STYLE)
+        cards = {name: beside(run) for name, run in runs.items()} | {"style": beside(whole)}
+        cards |= {f"kept {name}": outlined(run) for name, run in runs.items()}
+        cards["mask"] = around(await _edit(client, workflow="icedit_around_mask_demo"))
+        cards["early"] = await _early(client)
+        cards["early swap"] = await _early(client, "swap")
+        several = [await _edit(client, "swap", seed=seed) for seed in range(SEEDS)]
+        best = nearest([run.after for run in several], await _target(client, "swap"))
+        cards["best"] = picked([run.after for run in several], best, several[best].after)
+        return runs, cards
 
 
-async def _edit(client: ComfyClient, task: str | None, workflow: Path = DEMO, seed: int | None = None) -> Pair:
-    """The shipped workflow; with a task, on that family's first scene or that of `seed`, with its own instruction."""
-    graph = json.loads(workflow.read_text(encoding="utf-8"))
-    by_type = {node["class_type"]: (number, node["inputs"]) for number, node in graph.items()}
-    scene, prompt = by_type["ICEditDemoScene"], by_type["ICEditPrompt"]
+def _graph(workflow: str, task: str | None, scene: int | None = None) -> tuple[dict, dict[str, tuple[str, dict]]]:
+    """A shipped workflow, and its nodes by type; with a task, on that family's scene, with the scene's own words."""
+    graph = json.loads((API / f"{workflow}.json").read_text(encoding="utf-8"))
+    nodes = {node["class_type"]: (number, node["inputs"]) for number, node in graph.items()}
     if task:
-        scene[1].update(seed=TASKS.index(task) if seed is None else seed, task=task)
-        prompt[1]["instruction"] = [scene[0], 1]
-    graph["before"] = {"class_type": "PreviewImage", "inputs": {"images": [scene[0], 0]}}
-    result = await client.run(graph, timeout=600)
-    instruction = result.text(scene[0]) if task else prompt[1]["instruction"]
-    after = next(ref for ref in result.images(by_type["SaveImage"][0]))
-    return await fetched(client, result.images("before")[0]), await fetched(client, after), instruction
+        number, inputs = nodes["ICEditDemoScene"]
+        inputs.update(seed=TASKS.index(task) if scene is None else scene, task=task)
+        nodes["ICEditPrompt"][1]["instruction"] = [number, 1]
+    return graph, nodes
 
 
-def grid(pairs: list[Pair], columns: int = 2) -> Image.Image:
+def _preview(link: list) -> dict:
+    return {"class_type": "PreviewImage", "inputs": {"images": link}}
+
+
+async def _edit(
+    client: ComfyClient,
+    task: str | None = None,
+    workflow: str = "icedit_demo",
+    scene: int | None = None,
+    seed: int | None = None,
+) -> Run:
+    """The shipped workflow; with a task, on that family's first scene or on `scene`."""
+    graph, nodes = _graph(workflow, task, scene)
+    if seed is not None:
+        nodes["KSampler"][1]["seed"] = seed
+    source, restore = nodes["ICEditDemoScene"][0], nodes["ICEditRestore"][0]
+    graph["before"] = _preview([source, 0])
+    change = f"change {restore}"
+    graph |= change_shown(restore)
+    if "GrowMask" in nodes:
+        graph[f"mask {restore}"]["inputs"]["mask"] = [nodes["GrowMask"][0], 0]
+    result = await client.run(graph, timeout=LIMIT)
+    words = result.text(source) if task else nodes["ICEditPrompt"][1]["instruction"]
+    refs = (result.images("before")[0], next(iter(result.images(nodes["SaveImage"][0]))), result.images(change)[0])
+    before, after, mask = [await fetched(client, ref) for ref in refs]
+    return Run(before, after, words, mask.convert("L"))
+
+
+async def _early(client: ComfyClient, task: str | None = None) -> Image.Image:
+    """The early filter, with the candidate finished whose preview is nearest to the scene's exact result."""
+    graph, nodes = _graph("icedit_early_filter_demo", task)
+    (panels, final) = [number for number, node in graph.items() if node["class_type"] == "ICEditRestore"]
+    for kind in ("ICEditJudgePerson", "ICEditJudgeServer", "ICEditRank", "PreviewImage"):
+        del graph[nodes[kind][0]]
+    finish = nodes["ICEditFinish"][1]
+    del finish["ranking"]
+    early = {number: node for number, node in graph.items() if number not in (final, nodes["SaveImage"][0])}
+    result = await client.run(early | {"previews": _preview([panels, 0])}, timeout=LIMIT)
+    previews = [await fetched(client, ref) for ref in result.images("previews")]
+    finish["index"] = nearest(previews, await _target(client, task))
+    result = await client.run(graph, timeout=LIMIT)
+    after = await fetched(client, next(iter(result.images(nodes["SaveImage"][0]))))
+    return picked(previews, finish["index"], after)
+
+
+async def _target(client: ComfyClient, task: str | None) -> Image.Image:
+    """The exact result of the scene of `_early`, or of a family's first scene."""
+    graph, nodes = _graph("icedit_early_filter_demo", task)
+    number = nodes["ICEditDemoScene"][0]
+    result = await client.run({number: graph[number], "target": _preview([number, 2])}, timeout=LIMIT)
+    return await fetched(client, result.images("target")[0])
+
+
+def grid(pairs: list[Run], columns: int = 2) -> Image.Image:
     """Before and after of every pair under its instruction."""
     font = ImageFont.load_default(18)
     width, height = 2 * SIDE + 3 * MARGIN, SIDE + 3 * MARGIN + 18
     rows = -(-len(pairs) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height), PAPER)
     pen = ImageDraw.Draw(sheet)
-    for index, (before, after, instruction) in enumerate(pairs):
+    for index, (before, after, instruction, _) in enumerate(pairs):
         left, top = index % columns * width + MARGIN, index // columns * height + MARGIN
         pen.text((left, top), instruction, INK, font)
         for place, picture in enumerate((before, after)):
             sheet.paste(picture.resize((SIDE, SIDE)), (left + place * (SIDE + MARGIN // 2), top + 18 + MARGIN))
     return sheet
-
-
-def thumbnail(pair: Pair, label: str) -> Image.Image:
-    """Before | after with a label, 512 px wide."""
-    picture = Image.new("RGB", (512, 288), PAPER)
-    for place, half in enumerate(pair[:2]):
-        picture.paste(half.resize((256, 256)), (256 * place, 0))
-    ImageDraw.Draw(picture).text((8, 263), label, INK, ImageFont.load_default(16))
-    return picture
 
 
 if __name__ == "__main__":

@@ -28,5 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(problem, file=sys.stderr)
         return WRONG
     except KeyboardInterrupt as interrupt:
-        print(f"icedit {arguments.command}: {interrupt or 'interrupted; the same command goes on'}.", file=sys.stderr)
+        words = str(interrupt) or "interrupted; the same command goes on"
+        print(f"icedit {arguments.command}: {words}.", file=sys.stderr)
         return INTERRUPTED

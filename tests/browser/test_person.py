@@ -32,6 +32,10 @@ def test_a_click_on_a_candidate_is_the_choice(canvas: Canvas):
     canvas.finished(prompt)
     buttons.first.wait_for(state="detached")
     assert canvas.overlaps() == [], "texts have room"
+    heights = canvas.page.locator(".icedit-pictures .stage:has(.slider)").evaluate_all(
+        "(stages) => stages.map((stage) => stage.offsetHeight)"
+    )
+    assert min(heights) >= 140, "a long report leaves the slider its height"
     assert "best is candidate 1 (choice)" in "\n".join(canvas.ask("text", canvas.node("ICEditRank")))
     assert canvas.ask("text", finish)
     canvas.overview()

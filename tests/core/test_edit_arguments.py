@@ -237,6 +237,16 @@ async def test_a_workflow_of_the_official_pack_is_pointed_to_the_guide():
             await workflow.schemas(client, graph)
 
 
+@pytest.mark.parametrize(("told", "said"), [((), "interrupted; the same command goes on"), (("x",), "x")])
+def test_an_interrupted_command_says_so(monkeypatch, capsys, told, said):
+    def interrupted(_):
+        raise KeyboardInterrupt(*told)
+
+    monkeypatch.setattr(main.train, "run", interrupted)
+    assert main.main(["train", "my.toml"]) == main.INTERRUPTED
+    assert capsys.readouterr().err == f"icedit train: {said}.\n"
+
+
 def test_help_names_every_argument(capsys):
     with pytest.raises(SystemExit, match="0"):
         main.main(["edit", "--help"])

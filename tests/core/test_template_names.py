@@ -59,3 +59,6 @@ def test_every_note_has_one_chinese_part(file: Path):
     for note in notes:
         english, chinese = note.split("**\u4e2d\u6587\u8bf4\u660e**")  # where web/js/chinese.js cuts it
         assert not HAN.search(english) and HAN.search(chinese)
+        assert re.search("^## (.+)$", english, re.MULTILINE)[1] in CHINESE["headings"]
+        shown = set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", chinese))
+        assert not shown & CHINESE["titles"].keys(), "the Chinese page shows these titles in Chinese"

@@ -11,16 +11,16 @@ let known;
 
 const isChinese = () => words({ en: false, zh: true });
 
-/** A note's text in one language. */
-export function inOneLanguage(text, zh) {
+/** A note's text in one language; headings: the Chinese ones. */
+export function inOneLanguage(text, zh, headings) {
     const at = text.indexOf(MARK);
     if (at < 0) return text;
     const [english, other] = [text.slice(0, at).trimEnd(), text.slice(at)];
     if (!zh) return english;
-    const heading = english.match(/^## .*$/m)?.[0] ?? "";
+    const heading = english.match(/^## (.*)$/m)?.[1] ?? "";
     const files = (english.match(FILES) ?? []).join("\n");
     const own = other.slice(MARK.length).replace(/^[：:]\s*/, "").replace(ABOVE, files ? "（下面列表里的链接）" : "");
-    return [heading, own.trimEnd(), files].filter(Boolean).join("\n\n");
+    return [`## ${headings[heading] ?? heading}`, own.trimEnd(), files].filter(Boolean).join("\n\n");
 }
 
 function translate(graph, titles) {
@@ -41,13 +41,14 @@ app.registerExtension({
     },
     async beforeConfigureGraph(graph) {
         if (!graph || !isOurs(graph)) return;
+        const { titles, headings } = await chinese;
         for (const node of graph.nodes ?? []) {
             const [text] = node.widgets_values ?? [];
             if (node.type === "MarkdownNote" && typeof text === "string") {
-                node.widgets_values = [inOneLanguage(text, isChinese())];
+                node.widgets_values = [inOneLanguage(text, isChinese(), headings)];
             }
         }
-        if (isChinese()) translate(graph, (await chinese).titles);
+        if (isChinese()) translate(graph, titles);
     },
     nodeCreated(node) {
         if (!node.comfyClass?.startsWith("ICEdit") || !isChinese()) return;

@@ -14,8 +14,12 @@ style.textContent = `
   color: inherit; font: inherit; cursor: pointer; }
 .icedit-pictures [hidden] { display: none; }
 `;
-// Nodes 2.0 shares a node's free height evenly between pictures and report: the pictures take all of it.
+// Nodes 2.0 shares a node's free height evenly between pictures and report: the pictures take all of it, and a long
+// report is scrolled.
 const ROWS = 20; // more than any node of ours has
+style.textContent += `
+.lg-node-widgets:has(.icedit-pictures) .comfy-markdown-content { height: auto; max-height: 96px; }
+`;
 for (let row = 0; row < ROWS; row++) {
     const above = row ? `repeat(${row}, min-content) ` : "";
     style.textContent += `.lg-node-widgets:has(> :nth-child(${row + 1}) .icedit-pictures) {
