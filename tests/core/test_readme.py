@@ -48,6 +48,15 @@ def test_readme_says_before_the_install_that_flux_fill_was_not_run(name: str):
     assert re.search(rf"\*\*[^*]*FLUX\.1 Fill[^*]*not (been )?run|\*\*[^*]*{NOT_RUN}[^*]*FLUX\.1 Fill", before)
 
 
+@pytest.mark.parametrize(("name", "language"), [("README.md", "en"), ("README.zh.md", "zh")])
+def test_the_first_edit_is_called_as_on_its_card(name: str, language: str):
+    cards = {texts[language][0] for texts in json.loads(read("web/js/templates.json")).values()}
+    steps = re.findall(r"^[234]\. .*$", read(name), re.MULTILINE)
+    assert len(steps) == 3 and all(any(f"**{card}**" in step for card in cards) for step in steps)
+    overview = read("docs/workflows.zh.md" if language == "zh" else "docs/workflows.md")
+    assert {card for card in cards if card not in overview} == set()
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_readme_has_the_kinds_of_files_that_cards_need(name: str):
     text = read(name)
