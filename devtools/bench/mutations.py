@@ -32,7 +32,7 @@ from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "tests" / "fixtures" / "mutations"
-HANGS = 120  # seconds for one folder, until the process ends with a traceback
+HANGS = 600  # seconds for one folder on a shared machine, until the process ends with a traceback
 log = logging.getLogger("mutations")
 
 
@@ -113,7 +113,12 @@ def page(result: dict) -> str:
         for one in result["kinds"]
         if "folders" in one
     ]
-    finds = [f"- {one['kind']}: {one['find']['text']}" for one in result["kinds"] if one["find"]]
+    finds = [
+        f"- {one['kind']}: {one['find']['text']}"
+        + (f"; kept as `{one['find']['file']}`, which a core test reads" if "file" in one["find"] else "")
+        for one in result["kinds"]
+        if one["find"]
+    ]
     return "\n".join(
         [
             "# Changed files of strangers",

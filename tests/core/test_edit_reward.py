@@ -144,14 +144,14 @@ def test_a_strangers_folder_neither_blocks_nor_is_read_before_it_is_compared(fol
 
 
 def test_a_rating_that_is_no_number_is_refused(loaded):
-    model, processor = loaded
-    before = processor.image_processor.image_std
-    processor.image_processor.image_std = [0, 0, 0]
+    last = loaded[0].heads["head_0"][-1].bias
+    before = last.clone()
     try:
+        last.data.fill_(float("nan"))
         with pytest.raises(ValueError, match=r"EditReward\): the model cannot answer \(its rating is NaN"):
-            scored((model, processor))
+            scored(loaded, 1 - EDIT)  # another picture: answers are remembered
     finally:
-        processor.image_processor.image_std = before
+        last.data.copy_(before)
 
 
 def test_it_writes_no_text_and_says_so(loaded):
