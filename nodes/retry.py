@@ -19,7 +19,7 @@ from .host.waiting import cancellable
 
 IceditTries = io.Custom("ICEDIT_TRIES")
 INSTRUCTION = (
-    "What the edit is meant to do, from a Text (Multiline) node that also feeds the node that encodes the words."
+    "What the edit is meant to do, from an Input Text node that also feeds the node that encodes the words."
 )
 
 

@@ -38,7 +38,7 @@ def expand(plan: dict[str, Any], parts: Parts, writer: Link, rounds: int, good_e
     if plan["positive"][0] not in between:
         raise ValueError(
             f"{retry.WHO}: the words of instruction do not reach positive, but a round with new words needs that. "
-            "Connect one Text (Multiline) node to instruction here and to the node that encodes the words."
+            "Connect one Input Text node to instruction here and to the node that encodes the words."
         )
     graph = GraphBuilder()
     judging = {"source": parts.source, "instruction": parts.instruction, "judge": parts.judge}

@@ -125,7 +125,7 @@ async def test_cancel_is_heard_within_a_second_and_keeps_what_was_sampled(client
 async def test_words_that_do_not_reach_the_sampler_are_refused(client):
     graph = retry_box("http://127.0.0.1:9/v1", seed=940)
     graph[graphs.find(graph, "ICEditPrompt")]["inputs"]["instruction"] = "make it red"
-    with pytest.raises(ExecutionFailed, match="words of instruction do not reach positive.*Connect one Text"):
+    with pytest.raises(ExecutionFailed, match="words of instruction do not reach positive.*Connect one Input Text"):
         await client.run(graph, timeout=100)
 
 
