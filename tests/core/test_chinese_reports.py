@@ -22,6 +22,7 @@ SAID = (  # functions and constants that hold nothing but what a person reads on
     *("icedit_core/diptych.py:_describe", "icedit_core/diptych.py:_geometry_notes"),
     *("icedit_core/diptych.py:_value_notes", "icedit_core/allowed.py:_faint_notes", "demo/world.py:of_words"),
     *("icedit_core/rank_images.py:_report", "icedit_core/ranking.py:chosen", "icedit_core/ranking.py:by_score"),
+    *("icedit_core/retry.py:report", "icedit_core/retry.py:judged", "icedit_core/retry.py:reworded"),
     *("icedit_core/adapters/weights.py:summary", "icedit_core/expert_map.py:summary"),
     *("nodes/host/sampling.py:_report", "nodes/candidates.py:execute", "nodes/keep_best.py:execute"),
     *("nodes/lora.py:execute", "nodes/prompt.py:execute", "nodes/viescore.py:execute"),
