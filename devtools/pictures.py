@@ -49,6 +49,8 @@ THUMBNAILS = {  # template -> what is shown, of `_shown`, and what the picture s
     "icedit_only_changes_demo": ("kept recolour", MADE),
     "changes_kontext": ("kept default", "made by the demo model; FLUX.1 Kontext was not run"),
     "changes_qwen_image_edit": ("kept background", "made by the demo model; Qwen-Image-Edit was not run"),
+    "directedit_demo": ("captions", MADE),
+    "directedit": ("captions", "made by the demo model; FLUX.1 dev was not run"),
     "x2edit": ("background", "made by the demo model; X2Edit was not run"),
     "x2edit_turbo": ("recolour", "made by the demo model; X2Edit was not run"),
 }
@@ -79,6 +81,7 @@ async def _all(url: str) -> tuple[dict[str, Run], dict[str, Image.Image]]:
         cards = {name: beside(run) for name, run in runs.items()} | {"style": beside(whole)}
         cards |= {f"kept {name}": outlined(run) for name, run in runs.items()}
         cards["mask"] = around(await _edit(client, workflow="icedit_around_mask_demo"))
+        cards["captions"] = beside(await _captioned(client))
         cards["early"] = await _early(client)
         cards["early swap"] = await _early(client, "swap")
         several = [await _edit(client, "swap", seed=seed) for seed in range(SEEDS)]
@@ -124,6 +127,16 @@ async def _edit(
     refs = (result.images("before")[0], next(iter(result.images(nodes["SaveImage"][0]))), result.images(change)[0])
     before, after, mask = [await fetched(client, ref) for ref in refs]
     return Run(before, after, words, mask.convert("L"))
+
+
+async def _captioned(client: ComfyClient) -> Run:
+    """The shipped edit by two captions."""
+    graph, nodes = _graph("directedit_demo", None)
+    graph["before"] = _preview([nodes["ICEditDemoScene"][0], 0])
+    result = await client.run(graph, timeout=LIMIT)
+    refs = (result.images("before")[0], next(iter(result.images(nodes["SaveImage"][0]))))
+    before, after = [await fetched(client, ref) for ref in refs]
+    return Run(before, after, nodes["CLIPTextEncode"][1]["text"])
 
 
 async def _early(client: ComfyClient, task: str | None = None) -> Image.Image:

@@ -18,6 +18,7 @@ MODULES = (
     "x2_adapter",
     "x2_prompt",
     "x2_size",
+    "directedit",
     "demo_model",
     "demo_scene",
     "candidates",

@@ -60,6 +60,15 @@ class HostModel:
         return pack.adapters.attach(self.base, adapter, 1.0, top_k)
 
     @staticmethod
+    def pack() -> str:
+        """Import the pack in this process.
+
+        Returns:
+            the name under which its modules are found.
+        """
+        return _pack().adapters.__name__.split(".")[0]
+
+    @staticmethod
     def parameters(path: Path) -> int:
         """Number of parameters in a safetensors file."""
         with safe_open(path, "pt") as file:

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
     "interrupts": "devtools.bench.interrupts",  # what interrupted runs leave in the server's memory
+    "inversion": "devtools.bench.inversion",  # every method of DirectEdit on the demo's base, by captions
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts
     "multi-turn": "devtools.bench.multi_turn",  # what wears out over five edits of one picture
     "mutations": "devtools.bench.mutations",  # changed files of strangers are refused in words or right

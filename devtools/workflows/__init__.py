@@ -19,6 +19,7 @@ from ..graph import Link, Node, Workflow
 from ..server import object_info
 from .any_editor import any_editor_workflow
 from .blueprints import blueprints
+from .directedit import directedit_workflows
 from .early_filter import early_filter_workflow
 from .edit import edit_workflow
 from .judges import host_judge, person_judge, server_judge
@@ -78,7 +79,8 @@ def definitions() -> dict[str, Workflow]:
     keep_turns = {"keep_multi_turn": keep_turns_workflow(_note("keep_multi_turn"))}
     others = any_editor | keep_workflows(_note) | keep_turns | x2edit_workflows(_note)
     changes = only_changes_workflows(_note, _changes_demo())
-    return _edits() | _turns() | _filters() | others | changes
+    inverted = directedit_workflows(_note, DEMO_SCENE, _demo_config()["panel"])
+    return _edits() | _turns() | _filters() | others | changes | inverted
 
 
 def _demo() -> dict[str, Any]:

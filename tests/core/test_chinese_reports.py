@@ -24,6 +24,7 @@ SAID = (  # functions and constants that hold nothing but what a person reads on
     *("icedit_core/rank_images.py:_report", "icedit_core/ranking.py:chosen", "icedit_core/ranking.py:by_score"),
     *("icedit_core/retry.py:report", "icedit_core/retry.py:judged", "icedit_core/retry.py:reworded"),
     *("icedit_core/adapters/weights.py:summary", "icedit_core/expert_map.py:summary"),
+    "nodes/host/inversion.py:_report",
     *("nodes/host/sampling.py:_report", "nodes/candidates.py:execute", "nodes/keep_best.py:execute"),
     *("nodes/lora.py:execute", "nodes/prompt.py:execute", "nodes/viescore.py:execute"),
 )

@@ -34,7 +34,7 @@ ARCHIVE = """
     docs/*.md docs/examples/*.toml docs/images/demo.png
 """
 NOT_FOR_USERS = {"docs/translating.md"}
-ARCHIVE_LIMIT = 20_500_000  # bytes as downloaded; 20.0 MB on 2026-11-26, of it 14.6 the demo's base and 3.1 its VAE
+ARCHIVE_LIMIT = 21_000_000  # bytes as downloaded; 20.6 MB on 2026-11-27, of it 14.6 the demo's base and 3.1 its VAE
 
 
 @pytest.fixture(scope="module")
