@@ -103,8 +103,11 @@ class Server:
         Raises:
             PlaceLost, RowRefused, RowBroken: as they say.
         """
+        longest = 2 * IN_ALL * self._work.silence  # the run's own end is at half of it; uploads and downloads have none
         try:
-            return await self._edit(row)
+            return await asyncio.wait_for(self._edit(row), longest)
+        except asyncio.TimeoutError:
+            raise PlaceLost(f"one edit took more than {longest:g} s") from None
         except (PromptRejected, ExecutionFailed, ExecutionInterrupted) as problem:
             raise RowRefused(str(problem)) from problem
         except RequestFailed as problem:

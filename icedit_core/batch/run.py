@@ -14,7 +14,7 @@ from .. import foreign
 from ..cli import address, fill, settings, workflow
 from ..client import ComfyClient, ComfyError, ServerUnreachable
 from . import facts
-from .places import REQUEST, Place, Server, Work, digest_of
+from .places import IN_ALL, REQUEST, Place, Server, Work, digest_of
 from .pool import NoPlaceLeft, Pool, record
 from .progress import Counter
 from .records import Records
@@ -85,7 +85,14 @@ async def edit_all(
             await stack.enter_async_context(ComfyClient(url, timeout=min(REQUEST, options.timeout)))
             for url in options.servers
         ]
-        work, head = await prepare(clients, options, folder / PICTURES, any(row.seed is not None for row in rows))
+        prepared = prepare(clients, options, folder / PICTURES, any(row.seed is not None for row in rows))
+        try:
+            work, head = await asyncio.wait_for(prepared, 2 * IN_ALL * options.timeout)
+        except asyncio.TimeoutError:
+            raise ServerUnreachable(
+                f"the servers described the workflow for more than {2 * IN_ALL * options.timeout:g} s, but it had to "
+                "be done by then. Allow more time with --timeout."
+            ) from None
         done = records.begin(head | options.head, ("icedit", "workflow", *options.same), options.redo_errors)
         left = remaining(rows, done)
         places: list[Place] = [Server(client, work) for client in clients]

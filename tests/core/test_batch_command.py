@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -13,8 +14,10 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from icedit_core.batch import pool, records, sheet
+from icedit_core.batch import places, pool, records, run, sheet
+from icedit_core.batch.rows import Row
 from icedit_core.cli import main
+from icedit_core.client import ComfyClient
 
 from .comfy_stand_in import GRAPH, StandIn, as_json, picture
 
@@ -172,6 +175,39 @@ def test_a_servers_words_cannot_act(tmp_path: Path, servers: list[Worker], capsy
     said = capsys.readouterr().err
     assert "\x1b" not in said and "\nicedit batch: all is well" not in said
     assert "\x1b" not in found(out)["00.png"]["error"]
+
+
+async def test_a_server_that_is_slow_after_the_run_is_given_up(tmp_path: Path, servers: list[Worker], monkeypatch):
+    """Each answer comes in time, so that only their number makes an edit endless."""
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.3)
+        return await servers[0]._view(request)
+
+    servers[0].handlers["view"] = slow
+    servers[0].names = [f"a{number}.png" for number in range(40)]
+    monkeypatch.setattr(places, "IN_ALL", 2)
+    (tmp_path / "a.png").write_bytes(picture())
+    work = places.Work(SAMPLED, servers[0].schemas, frozenset(), 0.6, tmp_path)
+    async with ComfyClient(servers[0].url, timeout=0.6) as client:
+        with pytest.raises(places.PlaceLost, match=r"one edit took more than 2\.4 s"):
+            await places.Server(client, work).edit(Row("a.png", "a", tmp_path / "a.png", "words", None, ()))
+
+
+def test_a_server_that_is_slow_before_the_run_is_given_up(tmp_path: Path, servers: list[Worker], capsys, monkeypatch):
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.3)
+        return await servers[0]._object_info(request)
+
+    kinds = {f"n{number}": {"class_type": f"Kind{number}", "inputs": {}} for number in range(40)}
+    servers[0].handlers["object_info"] = slow
+    servers[0].graph = SAMPLED | kinds
+    servers[0].schemas = servers[0].schemas | {node["class_type"]: {} for node in kinds.values()}
+    monkeypatch.setattr(run, "IN_ALL", 2)
+    (tmp_path / "a.png").write_bytes(picture())
+    arguments = ["batch", str(tmp_path), "-o", str(tmp_path / "out"), "--instruction", "words", "--timeout", "0.6"]
+    assert main.main([*arguments, "--server", servers[0].url]) == 1
+    assert "described the workflow for more than 2.4 s" in capsys.readouterr().err
 
 
 def test_no_redirect_is_followed(tmp_path: Path, servers: list[Worker]):
