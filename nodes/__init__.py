@@ -14,6 +14,7 @@ MODULES = (
     "prompt",
     "lora",
     "expert_map",
+    "attention_map",
     "only_changes",
     "x2_adapter",
     "x2_prompt",
