@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from demo import scenes
-from workshop.host_model import HostModel, _pack
 
 LOCAL = ("recolour", "remove", "add", "swap")
 STEPS = 28
@@ -30,6 +29,8 @@ class Demo:
     """The demo model with its LoRA-MoE, once as it is and once for each way of computing less."""
 
     def __init__(self, ways: list[str]):
+        from workshop.host_model import HostModel, _pack  # transformers: the page needs none of it
+
         self.host = HostModel()
         self.host.config["steps"] = STEPS
         _pack()

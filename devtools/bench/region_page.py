@@ -97,6 +97,8 @@ def _demo(found: dict[str, Any]) -> list[str]:
     common = set.intersection(*(set(row) for row in results.values()))
     for way in (way for way in next(iter(results.values())) if way in common):
         for name, tasks in groups.items():
+            if not any(row[way]["task"] in tasks for row in results.values()):
+                continue
             row = region_demo.figures(results, way, tuple(tasks))
             points = "" if way == "all tokens" else f"{row['points']:+.1f} ({row['points'] - row['half']:+.1f} .. "
             points += "" if way == "all tokens" else f"{row['points'] + row['half']:+.1f})"
