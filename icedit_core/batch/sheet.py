@@ -50,9 +50,9 @@ def _entries(
     folder: Path, records: Sequence[Mapping[str, Any]], sources: Mapping[str, Path]
 ) -> Iterator[tuple[Image.Image, str]]:
     for record in records:
-        source = _read(sources.get(str(record["row"])))
+        source = read(sources.get(str(record["row"])))
         edits = [folder / file for file in record.get("files", [])]
-        edit = _read(edits[0] if edits else None)
+        edit = read(edits[0] if edits else None)
         tile = Image.new("RGB", (2 * TILE + GAP, TILE), PAPER)
         for image, left in ((source, 0), (edit, TILE + GAP)):
             if image is not None:
@@ -63,7 +63,7 @@ def _entries(
         yield tile, f"{record['row']}: {about}"
 
 
-def _read(file: Path | None) -> Image.Image | None:
+def read(file: Path | None) -> Image.Image | None:
     """The picture, small enough to be shown; None if there is none that can be read."""
     if file is None:
         return None

@@ -7,9 +7,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from . import batch, convert, edit, keep, train
+from . import batch, compare, convert, edit, keep, train
 
-COMMANDS = {"edit": edit, "batch": batch, "keep": keep, "train": train, "convert": convert}
+COMMANDS = {"edit": edit, "batch": batch, "compare": compare, "keep": keep, "train": train, "convert": convert}
 INTERRUPTED, WRONG = 130, 2  # exit codes
 
 
