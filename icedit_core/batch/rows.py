@@ -98,13 +98,14 @@ def _checked(raw: Iterator[tuple[str, Any]], seed: int | None) -> tuple[list[Row
             broken.append(Broken(key, f"the id {foreign.line(made['id'])} is there twice; the first one is edited"))
         else:
             keys.add(made["id"])
-            name = _free_name(made["id"], names)
+            name = free_name(made["id"], names)
             own = seed if made["seed"] is None else made["seed"]
             rows.append(Row(made["id"], name, made["image"], made["instruction"], own, made["set"]))
     return rows, broken
 
 
-def _free_name(key: str, taken: set[str]) -> str:
+def free_name(key: str, taken: set[str]) -> str:
+    """A file name after the key that nobody has yet, whatever the case; it is taken from now on."""
     stem = saving.safe_stem(f"{key}.")
     name, number = stem, 1
     while name.casefold() in taken:

@@ -7,9 +7,17 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from . import batch, compare, convert, edit, keep, train
+from . import batch, compare, convert, edit, evaluate, keep, train
 
-COMMANDS = {"edit": edit, "batch": batch, "compare": compare, "keep": keep, "train": train, "convert": convert}
+COMMANDS = {
+    "edit": edit,
+    "batch": batch,
+    "eval": evaluate,
+    "compare": compare,
+    "keep": keep,
+    "train": train,
+    "convert": convert,
+}
 INTERRUPTED, WRONG = 130, 2  # exit codes
 
 

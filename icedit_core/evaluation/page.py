@@ -19,13 +19,13 @@ HEAD = """<!doctype html>
 <style>
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em; color: #202020;
   background: #fcfcfc }
-table { border-collapse: collapse; margin: 1em 0 }
+table { border-collapse: collapse; margin: 1em 0; display: block; max-width: 100%; overflow-x: auto }
 th, td { padding: .25em .7em; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
 th:first-child, td:first-child { text-align: left }
 .row { display: flex; flex-wrap: wrap; gap: .6em; margin: 1em 0; border-top: 1px solid #ddd; padding-top: .6em }
 .row p { flex-basis: 100%; margin: 0; white-space: pre-line; overflow-wrap: anywhere }
 figure { margin: 0; max-width: 260px } figcaption { font-size: 13px; color: #555; overflow-wrap: anywhere }
-img { max-width: 100% } .row img { image-rendering: auto }
+img { max-width: 100% } .row img { min-width: 128px }
 .note { color: #555 } .bad { color: #a00000 } pre { white-space: pre-wrap; overflow-wrap: anywhere }
 </style></head><body>
 <h1>{{ title }}</h1>
@@ -81,7 +81,11 @@ def bars(names: Sequence[str], means: Sequence[float], lows: Sequence[float], hi
         below = [mean - low for mean, low in zip(means, lows, strict=True)]
         above = [high - mean for mean, high in zip(means, highs, strict=True)]
         axes.barh(
-            [name.replace("$", r"\$")[:40] for name in names], means, xerr=[below, above], color="#6a8caf", capsize=3
+            [name.replace("$", r"\$")[:40] for name in names],
+            means,
+            xerr=[below, above] if any(below) or any(above) else None,
+            color="#6a8caf",
+            capsize=3,
         )
         axes.invert_yaxis()
 

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from icedit_core.cli import compare, edit, keep, train
+from icedit_core.cli import compare, edit, evaluate, keep, train
 
 from .. import packed
 
@@ -198,4 +198,4 @@ def test_the_command_alone_is_light_and_the_extras_bring_the_rest():
     assert set(map(canonicalize_name, keep.NEEDED.values())) <= wanted("keep") < wanted("torch")
     assert wanted("torch") < wanted("train") and wanted("torch") < wanted("test")
     assert wanted("torch") < wanted("eval") <= wanted("test") and "ray" not in wanted("eval")
-    assert set(map(canonicalize_name, compare.NEEDED.values())) <= wanted("eval")
+    assert set(map(canonicalize_name, (compare.NEEDED | evaluate.NEEDED).values())) <= wanted("eval")

@@ -1,0 +1,123 @@
+"""What `icedit eval` does once its arguments are read: sources written, rows edited, edits measured, the report."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import foreign
+from ..batch import facts, records
+from ..batch import run as batch_run
+from ..batch.rows import Broken, Row
+from ..evaluation import measure, outcomes, protocols, report
+from ..evaluation.items import Choice
+from ..evaluation.metrics.models import Models
+from . import batching
+
+FAILED = 1  # exit code
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Edit and measure; returns the exit code."""
+    choice = _checked(arguments)
+    about = protocols.about(arguments.protocol)
+    models = Models(arguments.clip, arguments.dino, arguments.lpips, arguments.lpips_net)
+    options = batching.options_of(arguments)
+    head = {"icedit": "eval", "protocol": about.name, "limit": choice.limit, "language": choice.language}
+    options.head, options.same = head, ("protocol", "limit", "language")
+    with records.Records(arguments.out, "icedit eval") as kept:
+        rows, broken = measure.prepare(about.name, arguments.data, choice, arguments.out, arguments.seed)
+        if arguments.edits is None:
+            work = batch_run.edit_all(rows, broken, options, kept, arguments.out, sys.stderr)
+            summary = asyncio.run(work)
+            if summary.stopped:
+                return batching.tell(summary, arguments.out, None, "icedit eval")
+            made = _records(rows, arguments.out)
+        else:
+            made = _ready(rows, arguments.edits, kept, head)
+        counts = _measure(arguments, choice, models, made)
+    for line in report.write(arguments.out, about, counts, _facts(arguments, rows, broken, models)):
+        print(line)
+    print(arguments.out / report.PAGE, flush=True)
+    return FAILED if counts.get("failed") or counts.get("broken") else 0
+
+
+def _checked(arguments: argparse.Namespace) -> Choice:
+    if not arguments.data.exists():
+        raise ValueError(f"--data got {arguments.data}, but there is no such file or folder.")
+    if arguments.edits is not None and not arguments.edits.is_dir():
+        raise ValueError(f"--edits got {arguments.edits}, but there is no such folder.")
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ValueError(f"--limit got {arguments.limit}, but 1 or more is needed.")
+    return Choice(arguments.language, arguments.limit)
+
+
+def _records(rows: list[Row], out: Path) -> dict[str, dict[str, Any]]:
+    """The run's records, each with its source."""
+    made = measure.records_of(out)
+    for row in rows:
+        if row.key in made:
+            made[row.key]["source"] = f"{measure.SOURCES}/{row.image.name}"
+    return made
+
+
+def _ready(rows: list[Row], edits: Path, kept: records.Records, head: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Records of pictures made elsewhere; they are linked into the run's folder for the report."""
+    done = kept.begin(head | {"edits": str(edits)}, ("icedit", "protocol", "limit", "language", "edits"))
+    found = measure.ready(rows, edits)
+    folder = kept.file.parent / measure.EDITS
+    folder.mkdir(exist_ok=True)
+    made: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        source = f"{measure.SOURCES}/{row.image.name}"
+        file = found.get(row.key)
+        if file is None:
+            made[row.key] = {"error": f"there is no picture of it in {edits}", "source": source}
+            continue
+        copy = folder / f"{row.name}{file.suffix.lower()}"
+        if not copy.is_file():
+            part = copy.with_suffix(".part")
+            part.write_bytes(file.read_bytes())
+            os.replace(part, copy)
+        made[row.key] = {"files": [f"{measure.EDITS}/{copy.name}"], "source": source, "error": None}
+        if row.key not in done:
+            kept.add({"row": row.key, **made[row.key], "sha256": [facts.hash_of(copy)]})
+    return made
+
+
+def _measure(arguments: argparse.Namespace, choice: Choice, models: Models, made: dict[str, Any]) -> dict[str, int]:
+    about = protocols.about(arguments.protocol)
+    lines = measure.measured(protocols.read(about.name, arguments.data, choice), about, models, made, arguments.out)
+    head = {"icedit": "metrics", "protocol": about.name, **_models(arguments)}
+
+    def say(words: str) -> None:
+        print(f"  {foreign.indented(words, 500)}", file=sys.stderr)
+
+    return measure.write(lines, head, arguments.out, say)
+
+
+def _models(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """The SHA-256 of the weights that measured; what makes figures comparable."""
+    found: dict[str, str | None] = {}
+    for name in ("clip", "dino"):
+        folder = getattr(arguments, name)
+        file = None if folder is None else folder / "model.safetensors"
+        found[name] = None if file is None or not file.is_file() else facts.hash_of(file)
+    found["lpips"] = None if arguments.lpips is None else facts.hash_of(arguments.lpips)
+    return found
+
+
+def _facts(arguments: argparse.Namespace, rows: list[Row], broken: list[Broken], models: Models) -> dict[str, Any]:
+    head, _ = records.read(arguments.out / records.NAME)
+    weights = outcomes.read(arguments.out / outcomes.METRICS).head
+    found = {
+        "rows": len(rows) + len(broken), "data": arguments.data.name, "limit": arguments.limit or "none",
+        "workflow": head.get("workflow_name") or f"pictures in {arguments.edits}",
+        "workflow's SHA-256": head.get("workflow") or "-", "settings": ", ".join(head.get("set", [])) or "none",
+    }  # fmt: skip
+    hashes = {f"models: {name}": value or "hash not known" for name, value in head.get("models", {}).items()}
+    return found | hashes | {f"{name} weights": weights.get(name) or "not given" for name in ("clip", "dino", "lpips")}
