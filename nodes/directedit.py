@@ -160,8 +160,9 @@ def _advanced() -> list:
             options=list(masks.POOLINGS),
             default="area",
             advanced=True,
-            tooltip="How the mask comes to the tokens. area: their mean, thin strokes count. published: the 4 pixels "
-            "in the middle of each.",
+            tooltip="How the mask comes to the tokens. area: their mean, thin strokes count. max: all that the mask "
+            "touches, better for small things. published: the 4 pixels in the middle of each. Values below 1 act at "
+            "every step, so such a token stays mostly as it was.",
         ),
         io.Int.Input(
             "dilation",

@@ -42,7 +42,7 @@ SETTINGS = {
     "blocks": "published",
     "tokens": "all",
     "schedule": "published",
-    "mask_pooling": "area",
+    "mask_pooling": "max",
     "dilation": 0,
     "values": "auto",
     "seed": 0,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .plan import WHO
 
-POOLINGS = ("area", "published")
+POOLINGS = ("area", "max", "published")
 
 
 def pooled(mask: Tensor, latent: Sequence[int], scale: int, patch: int, how: str = "area", dilation: int = 0) -> Tensor:
@@ -19,8 +19,8 @@ def pooled(mask: Tensor, latent: Sequence[int], scale: int, patch: int, how: str
         latent: (h, w).
         scale: pixels along a latent pixel.
         patch: latent pixels along a cell of the mask: a token's on FLUX, 1 on SD3.5.
-        how: "area": the mean of a cell. "published": bilinear without antialiasing, which
-            is the mean of a cell's 4 centre pixels.
+        how: "area": the mean of a cell. "max": the highest value in a cell, so that all the mask touches is edited.
+            "published": bilinear without antialiasing, which is the mean of a cell's 4 centre pixels.
         dilation: px by which the mask grows first, as a square.
     Returns:
         (B, 1, h, w) float32.
@@ -37,6 +37,8 @@ def pooled(mask: Tensor, latent: Sequence[int], scale: int, patch: int, how: str
         full = F.max_pool2d(full, 2 * dilation + 1, stride=1, padding=dilation)
     if how == "area":
         small = F.avg_pool2d(full, patch * scale)
+    elif how == "max":
+        small = F.max_pool2d(full, patch * scale)
     else:
         small = F.interpolate(full, cells, mode="bilinear", align_corners=False, antialias=False)
     grown = small.repeat_interleave(patch, -2).repeat_interleave(patch, -1)

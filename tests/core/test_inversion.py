@@ -146,6 +146,7 @@ def test_area_sees_a_thin_stroke_that_the_published_pooling_misses():
     mask[:, 2, :] = 1
     assert masks.pooled(mask, (4, 4), 8, 2, "published").max() == 0
     assert torch.equal(masks.pooled(mask, (4, 4), 8, 2)[0, 0, :, 0], torch.tensor([1, 1, 0, 0]) / 16)
+    assert masks.pooled(mask, (4, 4), 8, 2, "max")[0, 0, :, 0].tolist() == [1, 1, 0, 0]
 
 
 def test_masks_of_the_pictures_size_alone():
