@@ -80,7 +80,9 @@ async def _all(url: str) -> tuple[dict[str, Run], dict[str, Image.Image]]:
         whole = await _edit(client, "style", scene=STYLE)
         cards = {name: beside(run) for name, run in runs.items()} | {"style": beside(whole)}
         cards |= {f"kept {name}": outlined(run) for name, run in runs.items()}
-        cards["mask"] = around(await _edit(client, workflow="icedit_around_mask_demo"))
+        boxed = "icedit_around_mask_demo"
+        context = _graph(boxed, None)[1]["ICEditDiptych"][1]["context"]
+        cards["mask"] = around(await _edit(client, workflow=boxed), context)
         cards["captions"] = beside(await _captioned(client))
         cards["early"] = await _early(client)
         cards["early swap"] = await _early(client, "swap")

@@ -13,7 +13,6 @@ from .compare import INK, PAPER
 SIZE, HALF = (512, 288), 256  # px of a card's picture, and of one of the two pictures on it
 EDGE, CHOSEN = (255, 0, 200), (0, 170, 60)  # of what an edit changed or may change; around what a judge picked
 GAP, FRAME = 4, 4  # px, between candidates and around the picked one
-CONTEXT = 0.25  # of the demo around a mask: what its box takes on each side of the mask, of the mask's longer side
 DIM = 0.35  # brightness of what lies outside that box
 
 
@@ -36,10 +35,14 @@ def outlined(run: Run) -> Image.Image:
     return _halves(run.before, _edged(run.after, run.mask))
 
 
-def around(run: Run) -> Image.Image:
-    """Before with the mask's edge, dark outside of the box that goes to the model | after."""
+def around(run: Run, context: float) -> Image.Image:
+    """Before with the mask's edge, dark outside of the box that goes to the model | after.
+
+    Args:
+        context: what the box takes on each side of the mask, of the mask's longer side.
+    """
     left, top, right, bottom = run.mask.getbbox()
-    room = CONTEXT * max(right - left, bottom - top)
+    room = context * max(right - left, bottom - top)
     box = [max(0, round(left - room)), max(0, round(top - room)), round(right + room), round(bottom + room)]
     dark = ImageEnhance.Brightness(run.before).enhance(DIM)
     dark.paste(run.before.crop(box), box[:2])

@@ -138,7 +138,7 @@ def _edits() -> dict[str, Workflow]:
             note=_note("around_mask_demo"),
             prefix="ICEdit/demo_around_mask",
             fit="around_mask",
-            context=0.25,
+            context=0.6,  # at 0.25 the heart fills the panel, as no thing does in a scene, and the edit fails
             mask=Link("mask"),
         ),
         "icedit_whole_picture_demo": edit_workflow(

@@ -87,6 +87,12 @@ async def test_demo_workflow_runs_unchanged(client):
     assert prompt.startswith("A diptych with two side-by-side images of the same scene.")
 
 
+async def test_the_demo_around_a_mask_does_what_its_words_say(client):
+    edited = await graphs.picture(client, await client.run(graphs.shipped("icedit_around_mask_demo"), timeout=300))
+    red, green, blue = np.median(edited[30:70, 40:80].reshape(-1, 3), axis=0)  # the middle of the heart, 256 px
+    assert red > 150 and max(green, blue) < 80, "the pink heart is red"
+
+
 def source_only(graph):
     scene = graphs.find(graph, "ICEditDemoScene")
     save = {"class_type": "SaveImage", "inputs": {"images": [scene, 0], "filename_prefix": "source"}}
