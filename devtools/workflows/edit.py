@@ -82,7 +82,7 @@ def edit_nodes(
     words = {"clip": clip, "instruction": instruction}
     return {
         "diptych": Node("ICEditDiptych", {"image": image, "width": width, "fit": "resize", "model": model}),
-        "prompt": Node("ICEditPrompt", words, title="What to change", height=400),
+        "prompt": Node("ICEditPrompt", words, title="What to change", height=370),
         **_prepared(vae),
         **_sampled(model, vae, steps=steps, seed=seed),
         "restore": Node("ICEditRestore", {"images": Link("decode"), "layout": Link("diptych", 2)}),
