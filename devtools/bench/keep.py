@@ -6,16 +6,15 @@ Unseen demo scenes of 256 px go through the shipped workflow at the nodes' defau
 and target are equal in 8 bits: *kept* ones equal the source in the result, *visibly wrong* ones are off by more than
 0.1 (in per cent of the picture). *Recall* is the share of pixels that differ by more than 0.06 and are not the source's
 any more. Every edit counts, also a failed one. --pack measures another checkout of the pack, under another --name.
+A run that is stopped goes on where it was.
 """
 
 import argparse
 import asyncio
 import io
 import json
+import logging
 import os
-import platform
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,10 @@ from demo import scenes
 from demo.model_files import hashes
 from icedit_core.cli import fill
 from icedit_core.client import ComfyClient
+from workshop.machine import describe
 
 from ..server import running_host
+from .progress import Progress, code
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 256  # px
@@ -52,25 +53,27 @@ def counted(source: np.ndarray, target: np.ndarray, result: np.ndarray) -> dict[
     }
 
 
-async def measure(url: str, workflow: dict, count: int) -> list[dict]:
-    """A record of every edit."""
-    records, start = [], time.monotonic()
+async def measure(url: str, workflow: dict, count: int, progress: Progress) -> None:
+    """Add a record of every edit that is not kept from an earlier run."""
     async with ComfyClient(url) as client:
         for i in range(count):
-            split = scenes.SPLITS[i // len(scenes.TASKS) % len(scenes.SPLITS)]
-            example = scenes.make(scenes.UNSEEN + FIRST + i, SIZE, scenes.TASKS[i % len(scenes.TASKS)], split)
-            source, target, graph = levels(example.source), levels(example.target), json.loads(json.dumps(workflow))
-            buffer = io.BytesIO()
-            Image.fromarray(source).save(buffer, "PNG")
-            ref = await client.upload_image(buffer.getvalue(), "keep.png", overwrite=True)
-            fill.fill_in(graph, image=ref.widget, instruction=example.instruction, seed=i)
-            result = await client.run(graph, timeout=LIMIT)
-            saved = [ref for n, node in graph.items() if node["class_type"] == "SaveImage" for ref in result.images(n)]
-            picture = np.asarray(Image.open(io.BytesIO(await client.download(saved[0]))).convert("RGB"))
-            records.append({"task": example.task, **counted(source, target, picture)})
-            if (i + 1) % 20 == 0 or i + 1 == count:
-                print(f"keep: {i + 1} of {count} edits, {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-    return records
+            if str(i) not in progress.results:
+                progress.add(str(i), await measured(client, workflow, i))
+
+
+async def measured(client: ComfyClient, workflow: dict, i: int) -> dict:
+    """Sample one edit and count what it kept."""
+    split = scenes.SPLITS[i // len(scenes.TASKS) % len(scenes.SPLITS)]
+    example = scenes.make(scenes.UNSEEN + FIRST + i, SIZE, scenes.TASKS[i % len(scenes.TASKS)], split)
+    source, target, graph = levels(example.source), levels(example.target), json.loads(json.dumps(workflow))
+    buffer = io.BytesIO()
+    Image.fromarray(source).save(buffer, "PNG")
+    ref = await client.upload_image(buffer.getvalue(), "keep.png", overwrite=True)
+    fill.fill_in(graph, image=ref.widget, instruction=example.instruction, seed=i)
+    result = await client.run(graph, timeout=LIMIT)
+    saved = [ref for n, node in graph.items() if node["class_type"] == "SaveImage" for ref in result.images(n)]
+    picture = np.asarray(Image.open(io.BytesIO(await client.download(saved[0]))).convert("RGB"))
+    return {"task": example.task, **counted(source, target, picture)}
 
 
 def means(records: list[dict]) -> dict[str, dict[str, float]]:
@@ -100,7 +103,8 @@ def page(result: dict) -> str:
     for name, one in result["packs"].items():
         cells = [f"{m['kept']:.1%} / {m['recall']:.1%} / {m['wrong']:.2f}" for m in one["means"].values()]
         lines.append(f"| {name} | {one['count']} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"On {result['machine']}.", ""])
+    measured_on = [f"{name} on {one['machine']}" for name, one in result["packs"].items()]
+    return "\n".join([*lines, "", f"Measured: {'; '.join(measured_on)}.", ""])
 
 
 def main() -> None:
@@ -110,20 +114,26 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, default=ROOT)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     workflow = json.loads((args.pack / "workflows" / "api" / "icedit_demo.json").read_text(encoding="utf-8"))
-    start = time.monotonic()
-    with running_host(Path(os.environ["COMFYUI_PATH"]), args.pack.resolve(), cpu=True) as host:
-        records = asyncio.run(measure(host.url, workflow, args.count))
-    path = args.out / "keep.json"
+    made = {"code": code(args.pack), "weights": hashes(), "first": FIRST, "size": SIZE}
+    with Progress("keep", args.count, made) as progress:
+        with running_host(Path(os.environ["COMFYUI_PATH"]), args.pack.resolve(), cpu=True) as host:
+            asyncio.run(measure(host.url, workflow, args.count, progress))
+        write(args.out, args.name, [progress.results[str(i)] for i in range(args.count)])
+
+
+def write(out: Path, name: str, records: list[dict]) -> None:
+    """Write keep.json and keep.md, with the figures of other packs that are there."""
+    path = out / "keep.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    one = {"count": args.count, "means": means(records), "seconds": round(time.monotonic() - start), "edits": records}
+    one = {"count": len(records), "machine": describe("no GPU used"), "means": means(records), "edits": records}
     result = {
         "sha256": hashes(),
         "first_seed": scenes.UNSEEN + FIRST,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used",
-        "packs": kept.get("packs", {}) | {args.name: one},
+        "packs": kept.get("packs", {}) | {name: one},
     }
-    args.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(page(result), encoding="utf-8")
     print(json.dumps(one["means"]))
