@@ -49,6 +49,19 @@ def test_threshold_is_a_factor_on_what_counts():
     assert shares[0] > 0.9 and shares[1] > 0.9 and shares[2] == 0
 
 
+def test_a_faint_gap_in_an_edit_is_filled_where_its_difference_has_one_sign():
+    grain = torch.rand(drawn(6).shape[:2], generator=torch.Generator().manual_seed(5)) - 0.5
+    source = (0.8 * drawn(6) + 0.1 + 0.1 * grain[..., None]).clamp(0, 1)
+    target, gap = source.clone(), (slice(89, 101), slice(90, 170))
+    target[BOX] = drawn(102)[BOX]
+    target[gap] = source[gap]
+    untouched = edited(source, painted_again(target, 0.8))[gap].mean()
+    target[gap] = (source[gap] - 0.06).clamp(0, 1)  # hardly more than the grain that the editor lost
+    found = edited(source, painted_again(target, 0.8))
+    assert untouched < 0.25 and found[gap].mean() > 0.8
+    assert found[:, BOX[1].stop + 6 :].mean() < 0.002
+
+
 def test_what_the_autoencoder_loses_is_no_edit():
     source = drawn(4)
     lossy = source.clone()
