@@ -13,12 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import regions
+from . import alike, budget, regions
 from .contact import sheet
 from .jobs import Group, Job, grouped
 from .judges import Answer, Chooser, Closing, Judge, JudgeUnreadable, asked
 from .judges.asked import Comparing, QuestionSet, Region, Score, Scoring
-from .judges.memory import RememberingJudge
+from .judges.memory import ONE_THREAD, RememberingJudge
 from .ranking import METHODS, SCORE, Duel, Ranking, Rating, by_score, chosen, together
 
 WHO = "ICEdit Rank"
@@ -44,6 +44,7 @@ async def rank(
     judge: Judge,
     method: str = "knockout",
     both_orders: bool = True,
+    drop_alike: bool = False,
 ) -> Ranked:
     """Order the candidates of each source.
 
@@ -53,15 +54,18 @@ async def rank(
         instruction: what the edits were meant to do, for all or one for each source.
         method: one of `ranking.METHODS`, or `ranking.SCORE`; not used by a judge that picks one of all.
         both_orders: ask about each pair twice, swapped; not used by SCORE.
+        drop_alike: of candidates that make the same edit (`alike`) the judge sees the first alone.
     Raises:
         ValueError: no candidates, counts that do not fit, an empty instruction, winners of different sizes.
         JudgeUnavailable: from the judge; JudgeUnreadable: not one of its answers about a source could be read.
     """
     words = [instruction] if isinstance(instruction, str) else list(instruction)
-    return (await rank_jobs([Job(sources, candidates, words)], judge, method, both_orders))[0]
+    return (await rank_jobs([Job(sources, candidates, words)], judge, method, both_orders, drop_alike))[0]
 
 
-async def rank_jobs(jobs: Sequence[Job], judge: Judge, method: str, both_orders: bool) -> list[Ranked]:
+async def rank_jobs(
+    jobs: Sequence[Job], judge: Judge, method: str, both_orders: bool, drop_alike: bool = False
+) -> list[Ranked]:
     """As `rank`, for several sets of sources; all are checked before the first question is asked."""
     matched = [grouped(job, WHO) for job in jobs]
     remembering = RememberingJudge(judge, _answers)
@@ -69,7 +73,7 @@ async def rank_jobs(jobs: Sequence[Job], judge: Judge, method: str, both_orders:
     try:
         for groups in matched:
             started, questions = time.monotonic(), remembering.asked
-            found = [await _ranking(remembering, group, method, both_orders) for group in groups]
+            found = [await _ranking(remembering, group, method, both_orders, drop_alike) for group in groups]
             done.append((groups, found, remembering.asked - questions, time.monotonic() - started))
     except JudgeUnreadable:
         remembering.forget()
@@ -125,37 +129,45 @@ class _Found(NamedTuple):
     regions: Sequence[Sequence[Region]]
 
 
-async def _ranking(judge: RememberingJudge, group: Group, method: str, both_orders: bool) -> _Found:
+async def _ranking(judge: RememberingJudge, group: Group, method: str, both_orders: bool, drop_alike: bool) -> _Found:
     """The candidates of one source, in the way that the judge, its question set and the method ask for."""
     source, edits, instruction = group
+    stand_ins: Sequence[int] = range(len(edits))
+    if drop_alike:
+        stand_ins = await asyncio.get_running_loop().run_in_executor(ONE_THREAD, alike.stand_ins, source, edits)
+    kept = budget.judged(stand_ins)
     nowhere: list[Sequence[Region]] = [()] * len(edits)
     if isinstance(judge.judge, Chooser):
-        index = await judge.judge.choose(source, edits, instruction) if len(edits) > 1 else 0
-        return _Found(chosen(len(edits), index, judge.name), nowhere)
+        index = await judge.judge.choose(source, [edits[i] for i in kept], instruction) if len(kept) > 1 else 0
+        return _Found(budget.spread(chosen(len(kept), index, judge.name), stand_ins), nowhere)
     questions = asked.of(judge)
     if method == SCORE or not isinstance(questions, Comparing):
-        return await _scored(judge, questions, group, method)
+        ranking, seen = await _scored(judge, questions, group, method, kept)
+        return _Found(budget.spread(ranking, stand_ins), seen)
     duels: list[Duel] = []
 
     async def duel(first: int, second: int) -> Duel:
-        duels.append(await questions.compare(judge, source, edits, instruction, first, second, both_orders))
+        met = await questions.compare(judge, source, edits, instruction, kept[first], kept[second], both_orders)
+        duels.append(replace(met, first=first, second=second))
         return duels[-1]
 
-    ranking = await METHODS[method](len(edits), duel)
+    ranking = await METHODS[method](len(kept), duel)
     _check_understood(judge, [one.understood for one in duels], ranking)
-    return _Found(ranking, nowhere)
+    return _Found(budget.spread(ranking, stand_ins), nowhere)
 
 
-async def _scored(judge: Judge, questions: QuestionSet, group: Group, method: str) -> _Found:
+async def _scored(judge: Judge, questions: QuestionSet, group: Group, method: str, kept: Sequence[int]) -> _Found:
+    """Those `kept` of the candidates, in the order of their scores; the places are for all."""
     scoring = _scoring(questions, WHO)
     seen: list[Sequence[Region]] = [()] * len(group.edits)
 
-    async def rate(index: int) -> Rating:
+    async def rate(place: int) -> Rating:
+        index = kept[place]
         found = await scoring.score(judge, group.source, group.edits[index], group.words)
         seen[index] = found.regions
         return Rating(found.overall, found.reason, tuple(f"candidate {index}: {note}" for note in found.notes))
 
-    ranking = await by_score(len(group.edits), rate)
+    ranking = await by_score(len(kept), rate)
     _check_understood(judge, [not math.isnan(value) for value in ranking.scores], ranking)
     notes = ranking.notes
     if method != SCORE:

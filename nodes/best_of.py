@@ -3,6 +3,9 @@
 import torch
 from comfy_api.latest import io
 
+from ..icedit_core import alike
+from ..icedit_core.budget import ADAPTIVE, ALL, BUDGETS, spent
+from ..icedit_core.candidates import MOST
 from ..icedit_core.ranking import METHODS, SCORE
 from .host import best_of
 from .host.report import say
@@ -88,6 +91,15 @@ class ICEditBestOf(io.ComfyNode):
                     "editors.",
                 ),
                 denoise_input(),
+                io.Combo.Input(
+                    "budget",
+                    options=list(BUDGETS),
+                    default=ALL,
+                    optional=True,
+                    tooltip="all: sample and judge all candidates. adaptive: begin with two, sample further ones only "
+                    "until two make the same edit, and show the judge one of each edit. With good_enough: one after "
+                    "the other, and no question about an edit that was judged.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(
@@ -126,6 +138,7 @@ class ICEditBestOf(io.ComfyNode):
         drop_after=0,
         keep_unedited=False,
         layout=None,
+        budget=ALL,
         **plan,
     ) -> io.NodeOutput:
         if drop_after and (good_enough or not drop_after < plan["early_steps"]):
@@ -133,12 +146,18 @@ class ICEditBestOf(io.ComfyNode):
                 f"ICEdit Best Of: drop_after is {drop_after} with early_steps {plan['early_steps']} and good_enough "
                 f"{good_enough:g}, but it must be below early_steps, and good_enough 0. Change one of them."
             )
+        if drop_after and budget != ALL:
+            raise ValueError(
+                f"ICEdit Best Of: budget is {budget} with drop_after {drop_after}, but each decides which candidates "
+                "go on. Set drop_after to 0, or budget to all."
+            )
         if good_enough and method != SCORE:
             raise ValueError(
                 f"ICEdit Best Of: good_enough is {good_enough:g} with method {method}, but only {SCORE} gives numbers "
                 f"to compare with. Choose method {SCORE}, or set good_enough to 0."
             )
-        parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders, keep_unedited)
+        adaptive = budget == ADAPTIVE
+        parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders, keep_unedited, adaptive)
         done = best_of.expand(plan, parts, good_enough, drop_after, count)
         return io.NodeOutput(*done.outputs, expand=done.graph)
 
@@ -180,6 +199,43 @@ class ICEditGoodEnough(io.ComfyNode):
         return all(one.out_of_ten("ICEdit Best Of") >= good_enough for one in ranking)
 
 
+class ICEditAgreed(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        later = {"optional": True, "lazy": True}
+        kinds = (IceditCandidates, io.Image)
+        named = list(zip(best_of.SAMPLED, kinds, strict=True))
+        return io.Schema(
+            node_id="ICEditAgreed",
+            display_name="ICEdit Agreed",
+            category="ICEdit/choose",
+            description="A part of ICEdit Best Of: stop where two candidates make the same edit, or sample one more.",
+            is_dev_only=True,
+            inputs=[
+                io.Image.Input("source"),
+                *(kind.Input(name, extra_dict={"forceInput": True}) for name, kind in named),
+                *(kind.Input(f"later_{name}", extra_dict={"forceInput": True}, **later) for name, kind in named),
+            ],
+            outputs=[kind.Output(display_name=name) for name, kind in named],
+        )
+
+    @classmethod
+    def check_lazy_status(cls, source, pictures, **others):
+        return [] if cls.agreed(source, pictures) else [f"later_{name}" for name in best_of.SAMPLED]
+
+    @classmethod
+    def execute(cls, source, pictures, candidates, later_candidates=None, later_pictures=None) -> io.NodeOutput:
+        if cls.agreed(source, pictures):
+            return io.NodeOutput(candidates, pictures)
+        return io.NodeOutput(later_candidates, later_pictures)
+
+    @classmethod
+    def agreed(cls, source, pictures) -> bool:
+        """Whether of each source two candidates make the same edit."""
+        count = len(source)
+        return all(alike.agree(source[index], pictures[index::count]) for index in range(count))
+
+
 class ICEditGather(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -192,12 +248,19 @@ class ICEditGather(io.ComfyNode):
             description="A part of ICEdit Best Of: the results of all pictures of a list.",
             is_dev_only=True,
             is_input_list=True,
-            inputs=[kind.Input(name, extra_dict={"forceInput": True}) for name, kind in named],
+            inputs=[
+                *(kind.Input(name, extra_dict={"forceInput": True}) for name, kind in named),
+                IceditCandidates.Input("candidates", optional=True, extra_dict={"forceInput": True}),
+                io.Int.Input("most", default=0, min=0, max=MOST, optional=True),
+            ],
             outputs=[kind.Output(display_name=name) for name, kind in named],
         )
 
     @classmethod
-    def execute(cls, **lists) -> io.NodeOutput:
+    def execute(cls, candidates=(), most=(0,), **lists) -> io.NodeOutput:
+        if candidates:
+            costs = (spent(len(one.seeds), most[0], *best_of.steps_in_all(one, most[0])) for one in candidates)
+            lists["report"] = ["\n".join(both) for both in zip(lists["report"], costs, strict=True)]
         # Each list in one value, since the host takes an expansion's outputs apart: see `best_of._finished`.
         return io.NodeOutput(*(lists[name] for name in best_of.OUTPUTS))
 
@@ -229,4 +292,4 @@ class ICEditMoreCandidates(io.ComfyNode):
         return io.NodeOutput(joined, {"samples": torch.cat(new.previews)}, ui=say(cls, text))
 
 
-NODES = [ICEditBestOf, ICEditGoodEnough, ICEditGather, ICEditMoreCandidates]
+NODES = [ICEditBestOf, ICEditGoodEnough, ICEditAgreed, ICEditGather, ICEditMoreCandidates]

@@ -52,6 +52,13 @@ class ICEditRank(io.ComfyNode):
                     tooltip="Ask about each pair twice, swapped, since judges prefer a position; a judge that "
                     "contradicts itself calls a tie. Doubles the calls. Not used by score.",
                 ),
+                io.Boolean.Input(
+                    "drop_alike",
+                    default=False,
+                    optional=True,
+                    tooltip="Of edits that make the same edit, show the judge the first alone; the others are placed "
+                    "right behind it. Edits are compared inside what they changed. Saves calls.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="best", is_output_list=True, tooltip="The best edit of each source."),
@@ -78,8 +85,10 @@ class ICEditRank(io.ComfyNode):
         )
 
     @classmethod
-    async def execute(cls, source, candidates, instruction, judge, method, both_orders) -> io.NodeOutput:
-        one = {"judge": judge, "method": method, "both_orders": both_orders}
+    async def execute(
+        cls, source, candidates, instruction, judge, method, both_orders, drop_alike=(False,)
+    ) -> io.NodeOutput:
+        one = {"judge": judge, "method": method, "both_orders": both_orders, "drop_alike": drop_alike}
         settings = {name: jobs.only(values, name, rank_images.WHO) for name, values in one.items()}
         work = rank_images.rank_jobs(jobs.matched(source, candidates, instruction, rank_images.WHO), **settings)
         done = await cancellable(work)

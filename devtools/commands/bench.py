@@ -20,6 +20,7 @@ BENCHMARKS = {
     "plain-words": "devtools.bench.plain_words",  # plain sentences on drawings made without a look at the demo
     "pictures": "devtools.pictures",  # makes the README's pictures and the thumbnails anew
     "help-pictures": "devtools.help_pictures",  # makes the pictures of the help pages anew
+    "filter-budget": "devtools.bench.filter_budget",  # the same with a budget, simulated on the recorded table
     "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
     "interrupts": "devtools.bench.interrupts",  # what interrupted runs leave in the server's memory

@@ -15,7 +15,7 @@ from .judge import PLAIN, Answer, Judge, Manner, Thinking
 from .pictures import made_small
 
 MOST_ANSWERS = 4096
-_ONE_THREAD = ThreadPoolExecutor(1, "icedit-judge")
+ONE_THREAD = ThreadPoolExecutor(1, "icedit-judge")
 """For photographs: each thread keeps 100 MB of what it has had, so there is one."""
 
 
@@ -80,7 +80,7 @@ class RememberingJudge:
         async with self._preparing:
             if id(picture) not in self._ready:
                 side = getattr(self.judge, "picture_side", None)
-                work = asyncio.get_running_loop().run_in_executor(_ONE_THREAD, _made_ready, picture, side)
+                work = asyncio.get_running_loop().run_in_executor(ONE_THREAD, _made_ready, picture, side)
                 self._ready[id(picture)] = picture, *await work  # the picture is kept, so that its id stays its own
             _, small, digest = self._ready[id(picture)]
         return small, digest

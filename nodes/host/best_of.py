@@ -6,12 +6,16 @@ from comfy_execution.graph_utils import GraphBuilder
 
 from nodes import NODE_CLASS_MAPPINGS
 
-from ...icedit_core.candidates import SEED_RANGE
+from ...icedit_core.budget import FIRST
+from ...icedit_core.candidates import SEAMLESS, SEED_RANGE, steps_taken
 from . import sampling
 
 Link = list  # [node id, output], as the host writes links
+Sampled = tuple[Link, Link]  # candidates, and their previews as pictures
 RANKED = ("candidates", "ranking", "report", "sheet")
 """What a round ends with; the inputs and outputs of ICEditGoodEnough."""
+SAMPLED = ("candidates", "pictures")
+"""What a round begins with; the inputs and outputs of ICEditAgreed."""
 OUTPUTS = ("latent", "image", "report", "sheet")
 """What the box gives; the inputs and outputs of ICEditGather."""
 
@@ -27,6 +31,7 @@ class Parts(NamedTuple):
     method: str
     both_orders: bool
     keep_unedited: bool
+    adaptive: bool = False
 
 
 class Expansion(NamedTuple):
@@ -41,30 +46,62 @@ def expand(plan: dict[str, Any], parts: Parts, good_enough: float, drop_after: i
 
     Args:
         plan: inputs of ICEditCandidates, all but count.
-        good_enough: 0 to sample all candidates at once and rank them; otherwise one after the other, until the best
-            one's score reaches this. All rounds are laid out from the start and run only when asked for: the host
-            would drop what later rounds have sampled if it did not know them before a queued-again graph runs.
+        good_enough: 0 to judge once; otherwise after each candidate, until the best one's score reaches this.
         drop_after: above 0, judge after so many steps too, and take only the better half to `early_steps`.
     """
     if drop_after:
         return _halved(plan, parts, drop_after, count)
     graph = GraphBuilder()
-    candidates = graph.node("ICEditCandidates", "candidates", **plan, count=1 if good_enough else count)
-    shown = pictures(graph, "previews", candidates.out(1), parts)
-    best = [_ranked(graph, candidates.out(0), shown, parts, 1)]
-    for number in range(2, count + 1 if good_enough else 2):
-        further = graph.node("ICEditMoreCandidates", f"more_{number}", candidates=best[-1]["candidates"], count=1)
+    most = 0 if not parts.adaptive else count
+    if good_enough:
+        return _finished(graph, _until_good_enough(graph, plan, parts, good_enough, count), parts, most)
+    if parts.adaptive and count > FIRST:
+        sampled = _until_agreed(graph, plan, parts, count)
+    else:
+        sampled = _rounds(graph, plan, parts, count, count)[0]
+    return _finished(graph, _ranked(graph, *sampled, parts, 1), parts, most)
+
+
+def _rounds(graph: GraphBuilder, plan: dict[str, Any], parts: Parts, first: int, count: int) -> list[Sampled]:
+    """The first candidates, and with each further one all so far.
+
+    All rounds are laid out from the start and run only when asked for: the host would drop what later rounds have
+    sampled if it did not know them before a queued-again graph runs.
+    """
+    node = graph.node("ICEditCandidates", "candidates", **plan, count=first)
+    rounds = [(node.out(0), pictures(graph, "previews", node.out(1), parts))]
+    for number in range(first + 1, count + 1):
+        candidates, shown = rounds[-1]
+        further = graph.node("ICEditMoreCandidates", f"more_{number}", candidates=candidates, count=1)
         new = pictures(graph, f"previews_{number}", further.out(1), parts)
         both = {"images.image0": shown, "images.image1": new}
-        shown = graph.node("BatchImagesNode", f"all_{number}", **both).out(0)
-        best.append(_ranked(graph, further.out(0), shown, parts, number))
+        rounds.append((further.out(0), graph.node("BatchImagesNode", f"all_{number}", **both).out(0)))
+    return rounds
+
+
+def _until_good_enough(graph: GraphBuilder, plan: dict[str, Any], parts: Parts, good_enough: float, count: int) -> dict:
+    """Judged after each candidate."""
+    rounds = _rounds(graph, plan, parts, 1, count)
+    best = [_ranked(graph, *sampled, parts, number) for number, sampled in enumerate(rounds, 1)]
     chosen = best.pop()
     while best:
         later = {f"later_{name}": link for name, link in chosen.items()}
         name = f"enough_{len(best)}"
         node = graph.node("ICEditGoodEnough", name, good_enough=good_enough, **best.pop(), **later)
         chosen = {name: node.out(index) for index, name in enumerate(RANKED)}
-    return _finished(graph, chosen, parts)
+    return chosen
+
+
+def _until_agreed(graph: GraphBuilder, plan: dict[str, Any], parts: Parts, count: int) -> Sampled:
+    """Compared with each other after each candidate, without the judge."""
+    rounds = _rounds(graph, plan, parts, FIRST, count)
+    chosen = rounds.pop()
+    for number in range(count - 1, FIRST - 1, -1):
+        now = dict(zip(SAMPLED, rounds.pop(), strict=True))
+        later = {f"later_{name}": link for name, link in zip(SAMPLED, chosen, strict=True)}
+        node = graph.node("ICEditAgreed", f"agreed_{number}", source=parts.source, **now, **later)
+        chosen = node.out(0), node.out(1)
+    return chosen
 
 
 def _halved(plan: dict[str, Any], parts: Parts, drop_after: int, count: int) -> Expansion:
@@ -93,6 +130,14 @@ def more(candidates: sampling.Candidates, count: int) -> tuple[sampling.Candidat
     return candidates._replace(**joined), new
 
 
+def steps_in_all(candidates: sampling.Candidates, most: int) -> tuple[int, int]:
+    """Sampler steps until the winner is finished, and what `most` candidates would have taken."""
+    recipe, early = candidates.recipe, candidates.early
+    anew = recipe.sampler not in SEAMLESS
+    rest = recipe.steps - (0 if anew else early)
+    return candidates.spent + rest, steps_taken(recipe.steps, early, most, anew)
+
+
 def _ranked(graph: GraphBuilder, candidates: Link, pictures: Link, parts: Parts, number: int) -> dict[str, Link]:
     rank = graph.node(
         "ICEditRank",
@@ -103,16 +148,19 @@ def _ranked(graph: GraphBuilder, candidates: Link, pictures: Link, parts: Parts,
         judge=parts.judge,
         method=parts.method,
         both_orders=parts.both_orders,
+        drop_alike=parts.adaptive,
     )
     return dict(zip(RANKED, (candidates, rank.out(1), rank.out(3), rank.out(4)), strict=True))
 
 
-def _finished(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts) -> Expansion:
+def _finished(graph: GraphBuilder, chosen: dict[str, Link], parts: Parts, most: int = 0) -> Expansion:
+    """The best one to the end; `most` above 0 has the report say what was spent, of that many candidates."""
     latent, image = result(graph, chosen, parts)
     # The host hands on each value that a link of an expansion gives as an output of its own: a list of two pictures
     # would move all outputs after it. Gathered, each link gives one value, a list.
     results = dict(zip(OUTPUTS, (latent, image, chosen["report"], chosen["sheet"]), strict=True))
-    gathered = graph.node("ICEditGather", "gathered", **results)
+    counted = {"candidates": chosen["candidates"], "most": most} if most else {}
+    gathered = graph.node("ICEditGather", "gathered", **results, **counted)
     return Expansion(graph.finalize(), tuple(gathered.out(index) for index in range(len(OUTPUTS))))
 
 
