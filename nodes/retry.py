@@ -18,9 +18,7 @@ from .host.schema import (
 from .host.waiting import cancellable
 
 IceditTries = io.Custom("ICEDIT_TRIES")
-INSTRUCTION = (
-    "What the edit is meant to do, from an Input Text node that also feeds the node that encodes the words."
-)
+INSTRUCTION = "What the edit is meant to do, from an Input Text node that also feeds the node that encodes the words."
 
 
 class ICEditRetry(io.ComfyNode):
