@@ -15,7 +15,7 @@ from torch import Tensor
 SIDE = 256  # px: the longer side that pictures are compared at; an edit is no finer, and a photograph costs nothing
 CHANGED = 0.06  # RGB in [0, 1]: a pixel is edited when a channel differs from the source's by more
 NOTHING = 0.002  # share of the picture up to which an edit changed nothing
-SAME = 0.3  # of the change: up to this, two edits are the same (devtools/bench/early_filter.py measures it)
+SAME = 0.3  # of the change: up to this, two edits are the same; chosen by hand, not measured
 
 
 def small(picture: Tensor) -> Tensor:
