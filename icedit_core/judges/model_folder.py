@@ -178,7 +178,7 @@ def headers(folder: Path) -> dict[str, tuple[Path, tuple[int, ...]]]:
     Raises:
         ValueError: a file is none of safetensors, or would block.
     """
-    found = {}
+    found: dict[str, tuple[Path, tuple[int, ...]]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         _check_file(path, folder)
         try:
