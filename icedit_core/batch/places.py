@@ -106,15 +106,15 @@ class Server:
         longest = 2 * IN_ALL * self._work.silence  # the run's own end is at half of it; uploads and downloads have none
         try:
             return await asyncio.wait_for(self._edit(row), longest)
-        except asyncio.TimeoutError:
-            raise PlaceLost(f"one edit took more than {longest:g} s") from None
         except (PromptRejected, ExecutionFailed, ExecutionInterrupted) as problem:
             raise RowRefused(str(problem)) from problem
         except RequestFailed as problem:
             kind = RowRefused if 400 <= problem.status < 500 else PlaceLost
             raise kind(str(problem)) from problem
-        except ComfyError as problem:  # unreachable, silent, or not what a ComfyUI says
+        except ComfyError as problem:  # unreachable, silent, or not what a ComfyUI says; the run's own time-out too
             raise PlaceLost(str(problem)) from problem
+        except asyncio.TimeoutError:
+            raise PlaceLost(f"one edit took more than {longest:g} s") from None
 
     async def _edit(self, row: Row) -> Done:
         started = time.monotonic()

@@ -34,13 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
         _check(arguments)
         # The run has an end of its own; before and after it a server can be slow without end.
         return asyncio.run(asyncio.wait_for(_edit(arguments), 2 * IN_ALL * arguments.timeout))
+    except ComfyError as problem:  # the run's own time-out is one, and says more
+        return _failed(str(problem))
     except asyncio.TimeoutError:
         return _failed(
             f"the edit took more than {2 * IN_ALL * arguments.timeout:g} s, but it had to be done by then. "
             "What was saved is whole; allow more time with --timeout."
         )
-    except ComfyError as problem:
-        return _failed(str(problem))
     except ValueError as problem:
         raise ValueError(f"icedit edit: {foreign.text(problem, LONGEST)}") from problem
     except KeyboardInterrupt:
