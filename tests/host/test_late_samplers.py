@@ -60,11 +60,13 @@ async def test_every_list_of_ours_is_ksamplers(host: Host):
         if node.startswith("ICEdit")
         for group in ("required", "optional")
         for name, spec in about["input"].get(group, {}).items()
-        if {"euler", "simple"} & set(options(spec))
+        if {"euler_ancestral", "simple"} & set(options(spec))
     }
-    expected = {(node, name) for node in ("ICEditCandidates", "ICEditBestOf") for name in LATE}
+    schedule = ours.pop(("ICEditDirectEdit", "schedule"))
+    expected = {(node, name) for node in ("ICEditCandidates", "ICEditBestOf", "ICEditRetry") for name in LATE}
     assert set(ours) == expected
     assert all(values == options(stock[name]) for (_, name), values in ours.items())
+    assert schedule == ["published", *options(stock["scheduler"])]
 
 
 async def test_they_sample_as_ksampler_does_set_by_hand_or_linked(host: Host):

@@ -64,7 +64,10 @@ def test_every_node_is_held(pack):
                 if (most := getattr(one, "max", None)) is None:
                     continue
                 held.add(one.id)
-                for value in (most + 1, -math.inf, math.nan, "7", True, [1]):
+                odd: list = [most + 1, -math.inf, math.nan, "7", True, [1]]
+                if node.GET_SCHEMA().is_input_list:  # a list of numbers is right there, and each is looked at
+                    odd = [[value] for value in odd] + odd[:-1]
+                for value in odd:
                     with pytest.raises(ValueError, match=f"{one.id} is .* is needed"):
                         run(node.execute, **{one.id: value})
     assert {"width", "context", "count", "batch", "keep", "index", "parallel", "strength"} <= held
