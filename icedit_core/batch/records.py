@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..folder_lock import FolderLock
 from ..plain_files import json_object
+from ..whole_files import write_whole
 
 NAME = "records.jsonl"
 MOST_LINE = 4 << 20  # bytes of one record
@@ -89,18 +89,20 @@ class Records:
 
     def _take_over(self, head: Mapping[str, Any], same: tuple[str, ...], redo_errors: bool) -> dict[str, str]:
         done: dict[str, str] = {}
-        kept = self.file.with_name(f".{NAME}.part")
-        with open(kept, "wb") as stream:
-            for line, record in lines(self.file):
-                if not self.head:
-                    self.head = record
-                    self._compare(head, same)
-                elif redo_errors and record.get("error"):
-                    continue
-                else:
-                    done[str(record.get("row"))] = "" if record.get("error") else str(record.get("wish", ""))
-                stream.write(line)
-        os.replace(kept, self.file)  # without the last line if that was cut off in the middle
+
+        def copy(beside: Path) -> None:
+            with open(beside, "wb") as stream:
+                for line, record in lines(self.file):
+                    if not self.head:
+                        self.head = record
+                        self._compare(head, same)
+                    elif redo_errors and record.get("error"):
+                        continue
+                    else:
+                        done[str(record.get("row"))] = "" if record.get("error") else str(record.get("wish", ""))
+                    stream.write(line)
+
+        write_whole(self.file, copy)  # without the last line if that was cut off in the middle
         return done
 
     def _compare(self, head: Mapping[str, Any], same: tuple[str, ...]) -> None:

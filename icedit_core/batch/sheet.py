@@ -11,11 +11,11 @@ from PIL import Image, ImageOps
 
 from ..captioned import PAPER, TILE, fitted, lay_out
 from ..cli.pictures import FORMATS
+from ..picture_files import MOST_PIXELS
 
 NAME = "contact.jpg"
 MOST = 100  # rows on the sheet, evenly spread if there are more
 GAP = 4  # px between source and edit
-MOST_PIXELS = 89_478_485  # of a picture that is read, as Pillow's own limit
 QUALITY = 90
 SOURCES = (*sorted(set(FORMATS.values())), "BMP", "GIF", "TIFF", "AVIF")
 

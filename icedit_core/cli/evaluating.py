@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..batch.rows import Broken, Row
 from ..evaluation import measure, outcomes, protocols, report
 from ..evaluation.items import Choice
 from ..evaluation.metrics.models import Models
+from ..whole_files import write_whole
 from . import batching
 
 FAILED = 1  # exit code
@@ -80,9 +82,7 @@ def _ready(rows: list[Row], edits: Path, kept: records.Records, head: dict[str, 
             continue
         copy = folder / f"{row.name}{file.suffix.lower()}"
         if not copy.is_file():
-            part = copy.with_suffix(".part")
-            part.write_bytes(file.read_bytes())
-            os.replace(part, copy)
+            write_whole(copy, partial(shutil.copyfile, file))
         made[row.key] = {"files": [f"{measure.EDITS}/{copy.name}"], "source": source, "error": None}
         if row.key not in done:
             kept.add({"row": row.key, **made[row.key], "sha256": [facts.hash_of(copy)]})

@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..batch import records
 from ..batch.rows import Broken, Row, free_name
 from ..training.data.images import decode
 from ..training.data.rows import BrokenRow
+from ..whole_files import write_whole
 from . import metrics, outcomes
 from .items import About, Choice, Item
 from .metrics.models import Models
@@ -42,9 +44,7 @@ def prepare(name: str, data: Path, choice: Choice, out: Path, seed: int | None) 
         row_name = free_name(made.key, names)
         file = out / SOURCES / f"{row_name}.png"
         if not file.is_file():
-            part = file.with_suffix(".part")
-            made.source.save(part, "PNG")
-            part.replace(file)
+            write_whole(file, partial(made.source.save, format="PNG"))
         rows.append(Row(made.key, row_name, file, made.instruction, seed))
     if not rows:
         why = f"; the first one: {broken[0].key}: {broken[0].reason}" if broken else ""
@@ -119,18 +119,20 @@ def _line(item: Item, about: About, models: Models, edit: Image.Image) -> dict[s
 def write(lines: Iterable[dict[str, Any]], head: Mapping[str, Any], out: Path, say: Say) -> dict[str, Any]:
     """Write metrics.jsonl and metrics.csv; returns what was counted."""
     counts: Counter[str] = Counter()
-    part = out / f".{outcomes.METRICS}.part"
-    with open(part, "w", encoding="ascii") as stream:
-        stream.write(json.dumps(head) + "\n")
-        for line in lines:
-            counts["rows"] += 1
-            counts["broken"] += bool(line.get("broken"))
-            counts["failed"] += bool(line["error"]) and not line.get("broken")
-            counts.update(f"left out: {why}" for why in line.get("left_out", []))
-            stream.write(json.dumps(line, allow_nan=False) + "\n")
-            if line["error"]:
-                say(f"{foreign.line(line['row'])}: {foreign.line(line['error'], 300)}")
-    part.replace(out / outcomes.METRICS)
+
+    def put(beside: Path) -> None:
+        with open(beside, "w", encoding="ascii") as stream:
+            stream.write(json.dumps(head) + "\n")
+            for line in lines:
+                counts["rows"] += 1
+                counts["broken"] += bool(line.get("broken"))
+                counts["failed"] += bool(line["error"]) and not line.get("broken")
+                counts.update(f"left out: {why}" for why in line.get("left_out", []))
+                stream.write(json.dumps(line, allow_nan=False) + "\n")
+                if line["error"]:
+                    say(f"{foreign.line(line['row'])}: {foreign.line(line['error'], 300)}")
+
+    write_whole(out / outcomes.METRICS, put)
     _table(out)
     return dict(counts)
 
