@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -80,3 +81,18 @@ def json_object(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"is no JSON object, but a {type(found).__name__}")
     return found
+
+
+def numbered_lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of an open file with their numbers from 1, blank ones left out; none takes the memory.
+
+    Yields:
+        number and line; of a line longer than `most` bytes its first `most` + 1, the rest is passed over.
+    """
+    number = 0
+    while read := file.readline(most + 1):
+        number += 1
+        if read.strip():
+            yield number, read
+        while len(read) > most and not read.endswith(b"\n"):
+            read = file.readline(most + 1)

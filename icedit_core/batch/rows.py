@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import foreign
 from ..cli import saving
-from ..plain_files import json_object, open_regular
+from ..plain_files import json_object, numbered_lines, open_regular
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 FIELDS = ("image", "instruction", "id", "seed", "set")
@@ -143,19 +143,15 @@ def _of_list(file: Path, instruction: str | None) -> Iterator[tuple[str, Any]]:
     except ValueError as problem:
         raise ValueError(f"{file} {problem}, but a JSONL is needed.") from None
     with opened:
-        number = 0
-        while line := opened.readline(MOST_LINE + 1):
-            number += 1
-            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        for number, line in numbered_lines(opened, MOST_LINE):
             key = f"{foreign.line(file.name)}:{number}"
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if not line.strip():
                 continue
             try:
                 yield key, _of_line(root, key, line, instruction)
             except _Bad as problem:
                 yield key, problem
-            while len(line) > MOST_LINE and not line.endswith(b"\n"):
-                line = opened.readline(MOST_LINE + 1)
 
 
 def _of_line(root: Path, key: str, line: bytes, instruction: str | None) -> dict[str, Any]:

@@ -5,15 +5,13 @@ from typing import Any
 import torch
 from comfy.ldm.flux.math import apply_rope
 from comfy.ldm.flux.model import Flux
-from comfy.patcher_extension import WrappersMP
-from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
 
 from ...icedit_core.attention_map import WHO, places, share
 from ...icedit_core.panels import right
 from . import fill
 from .previews import is_diptych
-from .run import Recipe, ask_once, image_of, noise_of
+from .run import ask_once, for_one_call, noise_of
 
 T5_END = 1
 ENCODER = "t5xxl"
@@ -59,9 +57,7 @@ def look(
             "Choose some of these."
         )
     chosen = places(tokens(clip, prompt), tokens(clip, words))
-    recipe = Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
-    image = image_of(recipe)
-    grid = (-(-image.shape[-2] // network.patch_size), -(-image.shape[-1] // network.patch_size))
+    recipe, image, grid = for_one_call(model, positive, latent)
     maps: list[Tensor] = []
 
     def watch(q, k, v, pe=None, attn_mask=None, extra_options=None):
@@ -74,7 +70,6 @@ def look(
         return {}
 
     recipe.model.set_model_attn1_patch(watch)
-    recipe.model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, COMPILE_KEY)  # nothing is compiled for one call
     ask_once(recipe, noise_of(recipe, image, seed), image, sigma, seed)
     found = torch.stack(maps).mean(0)
     if is_diptych([values for _, values in positive], latent.get("noise_mask")):

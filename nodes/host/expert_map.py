@@ -3,8 +3,6 @@
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
-from comfy.patcher_extension import WrappersMP
-from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
 
 from ...icedit_core.adapters.moe import MoELoRA
@@ -14,7 +12,7 @@ from ...icedit_core.panels import Tokens
 from ...icedit_core.pixels import covered
 from . import fill
 from .adapters import routings
-from .run import Recipe, ask_once, image_of, noise_of
+from .run import ask_once, for_one_call, noise_of
 
 
 class Seen(NamedTuple):
@@ -37,10 +35,7 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
     fill.require(model, WHO)
     fill.check(model, positive, latent, WHO)
     found = _in_order(model)
-    recipe = Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
-    image = image_of(recipe)
-    patch = model.model.diffusion_model.patch_size
-    grid = (-(-image.shape[-2] // patch), -(-image.shape[-1] // patch))
+    recipe, image, grid = for_one_call(model, positive, latent)
     calls: list[Tokens] = []
 
     def count(streams: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +43,6 @@ def look(model, positive, latent: dict[str, Any], sigma: float, seed: int) -> Se
         return streams
 
     recipe.model.set_model_patch(count, "post_input")
-    recipe.model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, COMPILE_KEY)  # nothing is compiled for one call
     layers = [layer for _, modules in found for several in modules.values() for layer in several]
     with watched(layers) as seen:
         ask_once(recipe, noise_of(recipe, image, seed), image, sigma, seed)

@@ -7,6 +7,8 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import torch
+from comfy.patcher_extension import WrappersMP
+from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
 
 from .previews import is_diptych
@@ -94,6 +96,19 @@ def run(recipe: Recipe, noise: Tensor, image: Tensor, part: Callable, seed: int,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
+
+
+def for_one_call(model, positive, latent: dict[str, Any]) -> tuple[Recipe, Tensor, tuple[int, int]]:
+    """What `ask_once` needs to watch a FLUX model, on a clone on which nothing is compiled for one call.
+
+    Returns:
+        the recipe, whose model may be given hooks; the image, `image_of`; the (rows, columns) of its tokens.
+    """
+    recipe = Recipe(model.clone(), positive, positive, latent, 1, 1.0, "euler", "simple")
+    recipe.model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, COMPILE_KEY)
+    image = image_of(recipe)
+    patch = recipe.model.model.diffusion_model.patch_size
+    return recipe, image, (-(-image.shape[-2] // patch), -(-image.shape[-1] // patch))
 
 
 def ask_once(recipe: Recipe, noise: Tensor, image: Tensor, sigma: float, seed: int) -> None:

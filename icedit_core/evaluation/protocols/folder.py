@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ... import foreign
-from ...plain_files import json_object, open_regular
+from ...plain_files import json_object, numbered_lines, open_regular
 from ...training.data.rows import BrokenRow
 from ..items import MOST_LINE, MOST_LIST, About, Choice, Item, mask_of, picture, words
 
@@ -29,11 +29,7 @@ def read(data: Path, choice: Choice) -> Iterator[Item | BrokenRow]:
     except ValueError as problem:
         raise ValueError(f"--data: {file} {problem}, but a JSONL is needed.") from None
     with opened:
-        number = 0
-        while line := opened.readline(MOST_LINE + 1):
-            number += 1
-            if not line.strip():
-                continue
+        for number, line in numbered_lines(opened, MOST_LINE):
             key = f"{file.name}:{number}"
             try:
                 if len(line) > MOST_LINE:
@@ -41,8 +37,6 @@ def read(data: Path, choice: Choice) -> Iterator[Item | BrokenRow]:
                 yield _item(key, line, file.parent)
             except BrokenRow as problem:
                 yield problem
-            while len(line) > MOST_LINE and not line.endswith(b"\n"):
-                line = opened.readline(MOST_LINE + 1)
 
 
 def jsonl(data: Path) -> Path:
