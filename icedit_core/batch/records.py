@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import foreign
 from ..folder_lock import FolderLock
 from ..plain_files import json_object
 from ..whole_files import write_whole
@@ -132,6 +133,20 @@ def lines(file: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
                 yield line, json_object(line)
             except ValueError as problem:
                 raise ValueError(f"{file}: line {number} {problem}. Remove it, and its row is run again.") from None
+
+
+def inside(folder: Path, written: object) -> Path | None:
+    """A file that a record names, if it is one and lies in the run's folder: records may be a stranger's."""
+    if not isinstance(written, str) or not written or not foreign.is_plain(written):
+        return None
+    path = (folder / written).resolve()
+    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+
+
+def first_picture(folder: Path, record: Mapping[str, Any]) -> Path | None:
+    """The first of the pictures that a record names, if it lies in the run's folder."""
+    files = record.get("files")
+    return inside(folder, files[0]) if isinstance(files, list) and files else None
 
 
 def read(file: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:

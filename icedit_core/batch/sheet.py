@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from ..captioned import PAPER, TILE, fitted, lay_out
 from ..cli.pictures import FORMATS
 from ..picture_files import MOST_PIXELS
+from .records import first_picture
 
 NAME = "contact.jpg"
 MOST = 100  # rows on the sheet, evenly spread if there are more
@@ -51,8 +52,7 @@ def _entries(
 ) -> Iterator[tuple[Image.Image, str]]:
     for record in records:
         source = read(sources.get(str(record["row"])))
-        edits = [folder / file for file in record.get("files", [])]
-        edit = read(edits[0] if edits else None)
+        edit = read(first_picture(folder, record))
         tile = Image.new("RGB", (2 * TILE + GAP, TILE), PAPER)
         for image, left in ((source, 0), (edit, TILE + GAP)):
             if image is not None:

@@ -72,7 +72,7 @@ def measured(
     """A line of metrics for each item, in the data set's order.
 
     Args:
-        kept: row -> its record: `files` below `out` or `edit` (a path), or `error`.
+        kept: row -> its record: `files` below `out`, or `error`.
     """
     for made in items:
         if isinstance(made, Broken):
@@ -93,11 +93,10 @@ def measured(
 
 
 def _edit(key: str, record: Mapping[str, Any], out: Path) -> Image.Image:
-    files = record.get("files") or []
-    file = record.get("edit") or (out / str(files[0]) if files else None)
-    if file is None or not Path(file).resolve().is_file():
+    file = records.first_picture(out, record)
+    if file is None:
         raise BrokenRow(key, "its picture is missing")
-    return decode(key, "edit", Path(file))
+    return decode(key, "edit", file)
 
 
 def _line(item: Item, about: About, models: Models, edit: Image.Image) -> dict[str, Any]:

@@ -84,12 +84,11 @@ def read(given: Path, name: str | None = None) -> Run:
 def _outcome(line: Mapping[str, Any], file: Path, number: int) -> Outcome:
     if not isinstance(line.get("row"), (str, int)):
         raise ValueError(f"{file}: line {number} has no row, but the name of one is needed to pair it.")
-    files = line.get("files")
     error = line.get("error")
     found = Outcome(str(line["row"]), dict(_numbers(line)), error=foreign.text(error) if error else "")
     found.instruction, found.task = (foreign.text(line.get(key) or "") for key in ("instruction", "task"))
-    found.edit = _inside(file.parent, files[0] if isinstance(files, list) and files else line.get("edit"))
-    found.source = _inside(file.parent, line.get("source"))
+    found.edit = records.first_picture(file.parent, line) or records.inside(file.parent, line.get("edit"))
+    found.source = records.inside(file.parent, line.get("source"))
     found.seed = line["seed"] if isinstance(line.get("seed"), int) else None
     return found
 
@@ -101,11 +100,3 @@ def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         if isinstance(value, (int, float)) and name not in ("row", "seed", "seed_wanted") and math.isfinite(value):
             if not isinstance(value, bool) or name not in ("broken",):
                 yield foreign.line(name, 60), float(value)
-
-
-def _inside(folder: Path, written: object) -> Path | None:
-    """A file that a record names, if it lies in the run's folder."""
-    if not isinstance(written, str) or not written or not foreign.is_plain(written):
-        return None
-    path = (folder / written).resolve()
-    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from icedit_core.batch import records
+from icedit_core.batch import records, sheet
 
 HEAD = {"icedit": "batch", "workflow": "w", "servers": ["a"]}
 SAME = ("icedit", "workflow")
@@ -78,3 +79,23 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: bytes):
         other = tmp_path / "other.jsonl"
         other.write_text(json.dumps({"row": 1}) + "\n")
         records.read(other)
+
+
+@pytest.mark.parametrize("named", ["../secret.png", "link.png", "ABSOLUTE", "pictures", "missing.png", "a\0b", 3, None])
+def test_a_record_names_no_picture_outside_of_its_folder(tmp_path: Path, named: object):
+    out, secret = tmp_path / "run", tmp_path / "secret.png"
+    (out / "pictures").mkdir(parents=True)
+    Image.new("RGB", (8, 8), "red").save(secret)
+    (out / "link.png").symlink_to(secret)
+    named = str(secret) if named == "ABSOLUTE" else named
+    record = {"row": "1", "instruction": "x", "files": [named]}
+    assert records.first_picture(out, record) is None
+    assert sheet.write(out, [record], {}) == out / sheet.NAME
+    with Image.open(out / sheet.NAME) as shown:
+        assert not [c for _, c in shown.convert("RGB").getcolors(2**24) if c[0] > 200 and max(c[1:]) < 60]
+
+
+def test_a_record_names_a_picture_of_its_folder(tmp_path: Path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "pictures" / "1.png")
+    assert records.first_picture(tmp_path, {"files": ["pictures/1.png"]}) == (tmp_path / "pictures" / "1.png").resolve()
