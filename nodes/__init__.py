@@ -11,6 +11,7 @@ MODULES = (
     "diptych",
     "restore",
     "keep_unedited",
+    "metrics",
     "prompt",
     "lora",
     "expert_map",

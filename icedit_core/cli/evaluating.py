@@ -92,23 +92,12 @@ def _ready(rows: list[Row], edits: Path, kept: records.Records, head: dict[str, 
 def _measure(arguments: argparse.Namespace, choice: Choice, models: Models, made: dict[str, Any]) -> dict[str, int]:
     about = protocols.about(arguments.protocol)
     lines = measure.measured(protocols.read(about.name, arguments.data, choice), about, models, made, arguments.out)
-    head = {"icedit": "metrics", "protocol": about.name, **_models(arguments)}
+    head = {"icedit": "metrics", "protocol": about.name, **models.hashes()}
 
     def say(words: str) -> None:
         print(f"  {foreign.indented(words, 500)}", file=sys.stderr)
 
     return measure.write(lines, head, arguments.out, say)
-
-
-def _models(arguments: argparse.Namespace) -> dict[str, str | None]:
-    """The SHA-256 of the weights that measured; what makes figures comparable."""
-    found: dict[str, str | None] = {}
-    for name in ("clip", "dino"):
-        folder = getattr(arguments, name)
-        file = None if folder is None else folder / "model.safetensors"
-        found[name] = None if file is None or not file.is_file() else facts.hash_of(file)
-    found["lpips"] = None if arguments.lpips is None else facts.hash_of(arguments.lpips)
-    return found
 
 
 def _facts(arguments: argparse.Namespace, rows: list[Row], broken: list[Broken], models: Models) -> dict[str, Any]:

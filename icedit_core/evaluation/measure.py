@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image
 
 from .. import foreign
@@ -23,7 +21,7 @@ from ..whole_files import write_whole
 from . import metrics, outcomes
 from .items import About, Choice, Item
 from .metrics.models import Models
-from .metrics.pair import Pair, right_square, sized, tensor
+from .metrics.pair import paired, right_square
 from .protocols import read
 
 SOURCES, EDITS, TABLE = "sources", "pictures", "metrics.csv"
@@ -103,14 +101,7 @@ def _line(item: Item, about: About, models: Models, edit: Image.Image) -> dict[s
     """The metrics of a row; `size` is what the edit had before it was resized."""
     size = edit.size
     edit = right_square(edit) if about.right_square else edit
-    reference = item.target if about.against == "target" and item.target is not None else item.source
-    pair = Pair(
-        tensor(item.source), tensor(sized(edit, item.source.size)), tensor(reference),
-        tensor(sized(edit, reference.size)),
-        None if item.target is None else tensor(sized(item.target, item.source.size)),
-        None if item.mask is None else torch.from_numpy(np.array(item.mask) > 127),
-        item.captions,
-    )  # fmt: skip
+    pair = paired(item.source, edit, item.target, item.mask, item.captions, about.against == "target")
     values, left = metrics.measure(pair, models, about.metrics)
     return {"metrics": values, "left_out": left, "size": list(size)}
 

@@ -25,6 +25,10 @@ SAID = (  # functions and constants that hold nothing but what a person reads on
     *("icedit_core/retry.py:report", "icedit_core/retry.py:judged", "icedit_core/retry.py:reworded"),
     *("icedit_core/adapters/weights.py:summary", "icedit_core/expert_map.py:summary"),
     "nodes/host/inversion.py:_report",
+    *("icedit_core/evaluation/edits.py:report", "icedit_core/evaluation/metrics/quality.py:lacks_ssim"),
+    *("icedit_core/evaluation/metrics/masked.py:lacks", "icedit_core/evaluation/metrics/unedited.py:lacks"),
+    *("icedit_core/evaluation/metrics/clip.py:lacks", "icedit_core/evaluation/metrics/libraries.py:missing"),
+    "icedit_core/evaluation/metrics/models.py:lacks",
     *("nodes/host/sampling.py:_report", "nodes/candidates.py:execute", "nodes/keep_best.py:execute"),
     *("nodes/lora.py:execute", "nodes/prompt.py:execute", "nodes/viescore.py:execute"),
 )

@@ -65,7 +65,7 @@ def test_broken_and_missing_rows_are_counted_and_listed(tmp_path: Path):
     assert {"l1", "psnr", "ssim", "psnr_masked", "changed_share"} <= set(good) and "clip_i" not in good
     text = (out / report.PAGE).read_text(encoding="utf-8")
     check_is_closed(text)
-    assert "left out: CLIP: no --clip folder" in text and "no picture of it" in text
+    assert "left out: CLIP: no file of its weights is given" in text and "no picture of it" in text
 
 
 def test_a_server_makes_the_edits_and_a_second_run_makes_none(tmp_path: Path):
@@ -101,7 +101,7 @@ def test_text_cannot_act_in_report_or_table(tmp_path: Path):
         (["--data", "none"], "no such file or folder"),
         (["--edits", "none"], "no such folder"),
         (["--limit", "0"], "--limit got 0"),
-        (["--clip", "none"], "--clip got none"),
+        (["--clip", "none"], "CLIP: got none"),
     ],
 )
 def test_wrong_arguments(tmp_path: Path, capsys, arguments: list[str], words: str):

@@ -119,8 +119,8 @@ def test_what_is_not_given_is_left_out_and_named(picture: torch.Tensor):
     found, left = metrics.measure(pair(picture, picture), Models(), metrics.NAMES)
     assert set(found) == {"l1", "l2", "psnr", "ssim", "changed_share", "psnr_found", "ssim_found"}
     assert left == [
-        "LPIPS: no --lpips file", "the unedited part by mask: the row has no mask", "success: the row has no target",
-        "CLIP: no --clip folder", "DINO: no --dino folder",
+        "LPIPS: no file of its weights is given", "the unedited part by mask: there is no mask",
+        "success: there is no target", "CLIP: no file of its weights is given", "DINO: no file of its weights is given",
     ]  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def test_lpips_is_torchmetrics_with_the_files_weights(models: Models, picture: t
     assert models.lpips(picture, picture) == 0
 
 
-@pytest.mark.parametrize(("option", "words"), [("clip", "--clip"), ("dino", "--dino"), ("lpips", "--lpips")])
+@pytest.mark.parametrize(("option", "words"), [("clip", "CLIP"), ("dino", "DINO"), ("lpips", "LPIPS")])
 def test_folders_that_are_none(tmp_path: Path, option: str, words: str):
     (tmp_path / "x.pth").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=words):

@@ -21,13 +21,13 @@ NAMES = (
 
 
 def measure(pair: Pair, models: Models, names: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """All values of the metrics named, and which metrics were left out for want of a model, a mask or captions."""
+    """All values of the metrics named, and which metrics were left out for want of a model, a library, a mask or
+    captions."""
     values: dict[str, float] = {}
     left: list[str] = []
     for name in NAMES:
         if name in names:
             module = import_module(f".{name}", __name__)
-            if (lacks := module.lacks(pair, models)) and lacks not in left:
-                left.append(lacks)
+            left += [why for why in module.lacks(pair, models) if why not in left]
             values |= module.measure(pair, models)
     return values, left

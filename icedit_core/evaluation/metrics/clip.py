@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from .models import Models
 
 
-def lacks(pair: Pair, models: Models) -> str:
+def lacks(pair: Pair, models: Models) -> list[str]:
     if not models.has_clip:
-        return "CLIP: no --clip folder"
-    return "" if pair.captions else "CLIP-T and CLIP-dir: the row has no captions"
+        return [models.lacks("clip")]
+    return [] if pair.captions else ["CLIP-T and CLIP-dir: there are no captions"]
 
 
 def measure(pair: Pair, models: Models) -> dict[str, float]:

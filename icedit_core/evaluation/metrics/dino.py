@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .models import Models
 
 
-def lacks(pair: Pair, models: Models) -> str:
-    return "" if models.has_dino else "DINO: no --dino folder"
+def lacks(pair: Pair, models: Models) -> list[str]:
+    return [] if models.has_dino else [models.lacks("dino")]
 
 
 def measure(pair: Pair, models: Models) -> dict[str, float]:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from .models import Models
 
 
-def lacks(pair: Pair, models: Models) -> str:
+def lacks(pair: Pair, models: Models) -> list[str]:
     if pair.mask is None:
-        return "the unedited part by mask: the row has no mask"
+        return ["the unedited part by mask: there is no mask"]
     if pair.mask.all():
-        return "the unedited part by mask: the mask is white everywhere"
-    return "" if models.has_lpips else "LPIPS: no --lpips file"
+        return ["the unedited part by mask: the mask is white everywhere"]
+    return quality.lacks(pair, models)
 
 
 def measure(pair: Pair, models: Models) -> dict[str, float]:

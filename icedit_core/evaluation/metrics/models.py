@@ -12,15 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ... import foreign
+from ...batch.facts import hash_of
+from ...plain_files import json_object, open_regular
+from .libraries import missing
 from .pair import planes
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 BEFORE, SIDE = 256, 224  # px: shorter side, and the square cut out of its middle
+MOST_CONFIG = 1 << 20  # bytes
 LONGEST = 480  # px, of a side that DINO's keys are taken at
 
 
+LIBRARIES = {"clip": ("CLIP", "transformers"), "dino": ("DINO", "transformers"), "lpips": ("LPIPS", "torchmetrics")}
+"""Argument -> (the name that people read, the library that it needs)."""
+
+
 class Models:
-    """What is given; what is not, is left out.
+    """What is given and can be used; what is not, is left out.
 
     Args:
         clip: folder of a transformers CLIPModel with its processor.
@@ -34,12 +43,27 @@ class Models:
     def __init__(
         self, clip: Path | None = None, dino: Path | None = None, lpips: Path | None = None, net: str = "squeeze"
     ) -> None:
-        self.has_clip, self.has_dino, self.has_lpips = clip is not None, dino is not None, lpips is not None
-        found = _clip(clip) if clip is not None else (None, None)
+        self.files = {"clip": clip, "dino": dino, "lpips": lpips}
+        self.has_clip, self.has_dino, self.has_lpips = (not self.lacks(name) for name in self.files)
+        found = _clip(clip) if clip is not None and self.has_clip else (None, None)
         self.clip: Any = found[0]
         self.processor: Any = found[1]
-        self.dino: Any = _dino(dino) if dino is not None else None
-        self._lpips: Any = _lpips(lpips, net) if lpips is not None else None
+        self.dino: Any = _dino(dino) if dino is not None and self.has_dino else None
+        self._lpips: Any = _lpips(lpips, net) if lpips is not None and self.has_lpips else None
+
+    def lacks(self, name: str) -> str:
+        """Why a model of `LIBRARIES` cannot be used, or ""."""
+        title, library = LIBRARIES[name]
+        why = "no file of its weights is given" if self.files[name] is None else missing(library)
+        return f"{title}: {why}" if why else ""
+
+    def hashes(self) -> dict[str, str | None]:
+        """SHA-256 of the weights that measure; what makes figures comparable. None where there are none."""
+        found: dict[str, str | None] = {}
+        for name, file in self.files.items():
+            weights = file if file is None or name == "lpips" else file / "model.safetensors"
+            found[name] = hash_of(weights) if weights is not None and weights.is_file() else None
+        return found
 
     @torch.no_grad()
     def clip_pictures(self, pictures: Sequence[Tensor]) -> Tensor:
@@ -111,28 +135,41 @@ def _interpolated(side: int | Sequence[int], height: int, width: int) -> dict[st
 def _clip(folder: Path) -> tuple[Any, Any]:
     from transformers import CLIPModel, CLIPProcessor
 
-    return _loaded(folder, "--clip", CLIPModel).eval(), _loaded(folder, "--clip", CLIPProcessor)
+    return _model(folder, "CLIP", CLIPModel, ("clip",)), _loaded(folder, "CLIP", CLIPProcessor)
 
 
 def _dino(folder: Path) -> Any:
     from transformers import AutoModel
 
-    model = _loaded(folder, "--dino", AutoModel).eval()
-    if getattr(model.config, "model_type", "") not in ("vit", "dinov2"):
-        raise ValueError(f"--dino got {folder} of type {model.config.model_type}, but a ViT or Dinov2 is needed.")
-    return model
+    return _model(folder, "DINO", AutoModel, ("vit", "dinov2"))
 
 
-def _loaded(folder: Path, who: str, kind: Any) -> Any:
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{who} got {folder}, but a folder with config.json and model.safetensors is needed.")
-    options = {"local_files_only": True, "trust_remote_code": False}
-    if hasattr(kind, "config_class") or kind.__name__ == "AutoModel":
-        options["use_safetensors"] = True
+def kind_of(folder: Path) -> str:
+    """The model's type that a transformers folder names in its config.json, "" if there is none."""
     try:
-        return kind.from_pretrained(str(folder), **options)
+        with open_regular(folder / "config.json", MOST_CONFIG) as file:
+            return str(json_object(file.read()).get("model_type", ""))
+    except ValueError:
+        return ""
+
+
+def _model(folder: Path, who: str, kind: Any, types: tuple[str, ...]) -> Any:
+    """A model with all of its weights: transformers draws those that a folder does not have, and only warns."""
+    if (found := kind_of(folder)) not in types:
+        got = f"{folder} of type {foreign.line(found)}" if found else f"{folder}, which names no type in a config.json"
+        raise ValueError(f"{who}: got {got}, but a transformers folder of type {' or '.join(types)} is needed.")
+    model, told = _loaded(folder, who, kind, output_loading_info=True, use_safetensors=True)
+    lost = [name for name in told["missing_keys"] if not name.startswith("pooler.")]  # of ViT; not looked at here
+    if lost:
+        raise ValueError(f"{who}: {folder} has no weights {foreign.listed(sorted(lost), 3)}, but all are needed.")
+    return model.eval()
+
+
+def _loaded(folder: Path, who: str, kind: Any, **options: bool) -> Any:
+    try:
+        return kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as problem:
-        raise ValueError(f"{who} got {folder}, but it cannot be loaded: {problem}") from None
+        raise ValueError(f"{who}: {folder} cannot be loaded: {foreign.line(problem, 500)}") from None
 
 
 def _lpips(file: Path, net: Any) -> Any:
@@ -146,9 +183,11 @@ def _lpips(file: Path, net: Any) -> Any:
         wanted = {key: _published(key) for key in own}
         model.net.load_state_dict({key: state[name] for key, name in wanted.items()})
     except pickle.UnpicklingError:  # its text advises to load what must not be
-        raise ValueError(f"--lpips got {file}, but it is no file of weights alone.") from None
+        raise ValueError(f"LPIPS: got {file}, but it is no file of weights alone.") from None
     except (OSError, KeyError, RuntimeError, ValueError) as problem:
-        raise ValueError(f"--lpips got {file}, but torchvision's weights of {net} are needed: {problem}") from None
+        raise ValueError(
+            f"LPIPS: got {file}, but torchvision's weights of {net} are needed: {foreign.line(problem, 500)}"
+        ) from None
     return model.eval()
 
 

@@ -31,6 +31,33 @@ class Pair:
     captions: tuple[str, str] | None = None
 
 
+def paired(
+    source: Image.Image,
+    edit: Image.Image,
+    target: Image.Image | None = None,
+    mask: Image.Image | None = None,
+    captions: tuple[str, str] | None = None,
+    against_target: bool = True,
+) -> Pair:
+    """The pair of RGB pictures of any sizes.
+
+    Args:
+        target: the edit as it should be; where it is there and `against_target`, what the edit is compared with.
+        mask: mode L, of the source's size: white may change.
+        captions: of source and edit.
+    """
+    reference = target if target is not None and against_target else source
+    return Pair(
+        tensor(source),
+        tensor(sized(edit, source.size)),
+        tensor(reference),
+        tensor(sized(edit, reference.size)),
+        None if target is None else tensor(sized(target, source.size)),
+        None if mask is None else torch.from_numpy(np.array(mask) > 127),
+        captions,
+    )
+
+
 def tensor(image: Image.Image) -> Tensor:
     """(H, W, 3) float32 in [0, 1] of an RGB picture."""
     return torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32) / 255)

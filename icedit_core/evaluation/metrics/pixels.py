@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .models import Models
 
 
-def lacks(pair: Pair, models: Models) -> str:
-    return ""
+def lacks(pair: Pair, models: Models) -> list[str]:
+    return []
 
 
 def measure(pair: Pair, models: Models) -> dict[str, float]:

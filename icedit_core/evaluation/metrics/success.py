@@ -16,8 +16,8 @@ CHANGED = 0.06  # a pixel is edited when a channel of the target differs by more
 MIN_SHARE, MAX_INSIDE, MAX_OUTSIDE = 0.90, 0.10, 0.04
 
 
-def lacks(pair: Pair, models: Models) -> str:
-    return "" if pair.target is not None else "success: the row has no target"
+def lacks(pair: Pair, models: Models) -> list[str]:
+    return [] if pair.target is not None else ["success: there is no target"]
 
 
 def measure(pair: Pair, models: Models) -> dict[str, float]:

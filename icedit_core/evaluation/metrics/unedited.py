@@ -5,11 +5,10 @@ Only pixels outside the change are counted, so the share that changed stands bes
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from .pair import Pair, planes
-from .quality import MOST_PSNR
+from . import quality
+from .pair import Pair
 
 if TYPE_CHECKING:
     from .models import Models
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 LEAST_SIDE = 32  # px: in less no change can be told from noise
 
 
-def lacks(pair: Pair, models: Models) -> str:
-    return "" if min(pair.source.shape[:2]) >= LEAST_SIDE else "the unedited part as found: the picture is too small"
+def lacks(pair: Pair, models: Models) -> list[str]:
+    if min(pair.source.shape[:2]) < LEAST_SIDE:
+        return ["the unedited part as found: the picture is too small"]
+    return quality.lacks_ssim(pair)
 
 
 def measure(pair: Pair, models: Models) -> dict[str, float]:
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
     from ...keep import keep
 
     if min(pair.source.shape[:2]) < LEAST_SIDE:
@@ -34,9 +33,7 @@ def measure(pair: Pair, models: Models) -> dict[str, float]:
     if not outside.any():
         return found
     error = (pair.source - pair.edit).double().square().mean(-1)[outside].mean().item()
-    found["psnr_found"] = min(MOST_PSNR, -10 * math.log10(error)) if error > 0 else MOST_PSNR
-    every = structural_similarity_index_measure(
-        planes(pair.source), planes(pair.edit), data_range=1.0, return_full_image=True
-    )[1]
-    found["ssim_found"] = every[0].mean(0)[outside].mean().item()
+    found["psnr_found"] = quality.psnr(error)
+    if not quality.lacks_ssim(pair):
+        found["ssim_found"] = quality.ssim(pair.source, pair.edit)[outside].mean().item()
     return found
