@@ -2,6 +2,7 @@
 
 Where such an edit's model repainted edges of the surroundings along, they hang on the found change as ticks and strips.
 The source tells them apart: a thing of even colour has that colour inside the change, and none of it just outside.
+What is strongly new just beside the thing stays: an arm or a tip of another shape that was put in its place.
 """
 
 import torch
@@ -17,6 +18,7 @@ RING, RING_SHARE = 2, 0.15  # px around the thing, of which at most this share m
 MOST = 0.6  # share of the change that the thing makes up at least
 RIM = 1  # px around the thing that are mixed with its colour
 BEYOND, NEWS = 2, 0.25  # further than these px outside the thing nothing is new beyond this share of the strongest news
+ARM = 1  # px around a pixel of such news beside the thing that stay with it
 
 
 def cut_to_thing(mask: Tensor, source: Tensor, news: Tensor) -> Tensor:
@@ -34,10 +36,11 @@ def cut_to_thing(mask: Tensor, source: Tensor, news: Tensor) -> Tensor:
     thing = mask * (1 - around)
     ring = maximum(thing, RING) * (1 - mask)
     ends = _sum(ring * alike) <= RING_SHARE * _sum(ring)
-    beside = (news * mask * (1 - maximum(thing, BEYOND))).amax(dim=(1, 2), keepdim=True)
-    no_news = beside <= NEWS * (news * mask).amax(dim=(1, 2), keepdim=True)
+    strong = mask * (news > NEWS * (news * mask).amax(dim=(1, 2), keepdim=True))
+    no_news = _sum(strong * (1 - maximum(thing, BEYOND))) == 0
     alone = ends & no_news & (_sum(thing) > MOST * _sum(mask))
-    return torch.where(alone, mask * maximum(thing, RIM), mask)
+    arms = maximum(strong * (1 - maximum(thing, RIM)), ARM)
+    return torch.where(alone, mask * torch.maximum(maximum(thing, RIM), arms), mask)
 
 
 def _has_inner_colour(mask: Tensor, source: Tensor) -> Tensor:

@@ -152,3 +152,15 @@ def test_a_new_shape_over_a_thing_is_found_outside_the_thing_too():
     target = torch.where(square[..., None], torch.tensor([0.9, 0.1, 0.1]), ground)
     found = changed(source[None], target[None], source[None])[0]
     assert found[square | disc].float().mean() > 0.98
+
+
+def test_short_arms_of_a_new_shape_are_not_cut_off_at_the_old_thing():
+    ground = torch.full((96, 96, 3), 0.5)
+    disc = striped()[1]
+    source = torch.where(disc[..., None], torch.tensor([1.0, 0.55, 0.1]), ground)
+    cross = torch.zeros(96, 96, dtype=torch.bool)
+    cross[26:70, 42:54] = cross[42:54, 26:70] = True  # 2 px further than the disc
+    target = torch.where(cross[..., None], torch.tensor([0.1, 0.8, 0.9]), ground)
+    found = changed(source[None], target[None], source[None])[0]
+    assert found[cross | disc].all()
+    assert found[~(cross | disc)].mean() < 0.02
