@@ -40,6 +40,7 @@ THIN_SEED = 4.0  # ... or out of the smaller range, as the thin crescent between
 HALO = ((4, 0.5), (8, 0.35), (16, 0.2))  # within px of a change, a weaker one than this share of it is its halo
 CLOSE, CLOSE_LIMIT = 16, 1.5  # px around a change in which this many thresholds join it, if they touch it
 PEAK, SPREAD = 0.35, (8, 0.1)  # shares of the strongest news, of one pixel or of the px around, that a region has
+GAP = 1  # px by which the parts of a region are widened before they are told apart: slivers around a new shape
 SIMILAR_SOURCE, SIMILAR_EDIT = 0.05, 0.2  # RGB distance at which smoothing stops, in the source and in the panels
 
 
@@ -90,7 +91,7 @@ def _strong(mask: Tensor, start: Tensor) -> Tensor:
     peaks = start > PEAK * start.amax(dim=(1, 2), keepdim=True)
     spread = around > share * around.amax(dim=(1, 2), keepdim=True)
     spread &= start > PEAK * maximum(start, radius)  # not beside a stronger region, whose news the mean holds
-    return connected(peaks | spread, mask > 0)
+    return mask * connected(peaks | spread, maximum(mask, GAP) > 0)
 
 
 def _out_of_range(left: Tensor, right: Tensor, source: Tensor, radius: int) -> Tensor:

@@ -164,3 +164,17 @@ def test_short_arms_of_a_new_shape_are_not_cut_off_at_the_old_thing():
     found = changed(source[None], target[None], source[None])[0]
     assert found[cross | disc].all()
     assert found[~(cross | disc)].mean() < 0.02
+
+
+@pytest.mark.parametrize("codec", [lambda x: x, cc.coarse_codec], ids=["exact", "coarse"])
+@pytest.mark.parametrize("radius, half", [(20, 18), (20, 17), (20, 16), (24, 21), (16, 14)])
+def test_corners_and_slivers_of_a_new_shape_of_the_same_colour_are_one_edit(codec, radius, half):
+    at = torch.arange(96) + 0.5
+    disc = (at[None] - 48) ** 2 + (at[:, None] - 48) ** 2 <= radius**2
+    square = ((at[None] - 48).abs() < half) & ((at[:, None] - 48).abs() < half)
+    ground, colour = torch.full((96, 96, 3), 0.5), torch.tensor([0.6, 0.1, 0.8])
+    source, target = (torch.where(shape[..., None], colour, ground) for shape in (disc, square))
+    found = changed(codec(source[None]), codec(target[None]), source[None])[0]
+    assert found[disc & ~square].mean() > 0.95  # slivers along the square's sides
+    assert found[square & ~disc].mean() > 0.95  # corners
+    assert found[~(disc ^ square)].mean() < 0.03
