@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 NEEDED = {
     name: name
     for name in (
-        "accelerate", "diffusers", "einops", "matplotlib", "numpy", "peft", "prodigyopt", "pyarrow", "safetensors",
-        "torch", "transformers",
+        "accelerate", "diffusers", "einops", "matplotlib", "numpy", "peft", "prodigyopt", "pyarrow", "pydantic",
+        "safetensors", "torch", "transformers",
     )
 } | {"PIL": "Pillow"}  # fmt: skip
 """Module -> package that brings it; together the extra `train`."""

@@ -1,4 +1,4 @@
-"""The trainer's TOML file as dataclasses; the defaults are the published training's.
+"""The trainer's TOML file as pydantic dataclasses; the defaults are the published training's.
 
 Source: River-Zhang/ICEdit, train/train/config/moe_lora.yaml (batch, accumulation, optimiser, rank, text dropout);
 the clip of 0.5 is what its training loop applies when the file names none.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from .fields import build, key
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from .fields import RULES, FilePath, Flag, Number, Whole, build
 from .spec import AdapterSpec
 
 if sys.version_info >= (3, 11):
@@ -23,47 +26,53 @@ else:
 LEARNING_RATE = {"prodigy": 1.0, "adamw": 1e-4}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class Model:
-    base: str = key(path=True)
-    dtype: str = key("bfloat16", choices=("bfloat16", "float32"))
-    tokenizer: str = key("", path=True)
-    adapter: str = key("", path=True)
+    base: FilePath
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    tokenizer: FilePath = ""
+    adapter: FilePath = ""
 
 
-@dataclass(frozen=True)
+Side = Annotated[Whole, Field(ge=16, multiple_of=16)]  # px
+
+
+@dataclass(frozen=True, config=RULES)
 class Data:
-    path: str = key(path=True)
-    format: str = key("folder", choices=("folder", "magicbrush", "omniedit"))
-    panel: tuple[int, int] = key((512, 512), least=16, multiple=16)
-    fit: str = key("stretch", choices=("stretch", "crop"))
-    prompt: str = key("ic", choices=("ic", "direct"))
-    cache: str = key("", path=True)
+    path: FilePath
+    format: Literal["folder", "magicbrush", "omniedit"] = "folder"
+    panel: tuple[Side, Side] = (512, 512)
+    fit: Literal["stretch", "crop"] = "stretch"
+    prompt: Literal["ic", "direct"] = "ic"
+    cache: FilePath = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class Train:
-    steps: int = key(least=1)
-    batch: int = key(1, least=1)
-    accumulate: int = key(2, least=1)
-    mixed_precision: str = key("bf16", choices=("bf16", "no"))
-    gradient_checkpointing: bool = key(False)
-    compile: bool = key(False)
-    seed: int = key(0, least=0, most=2**63 - 1)
-    text_dropout: float = key(0.1, least=0, most=1)
-    log_every: int = key(50, least=1)
+    steps: Whole = Field(ge=1)
+    batch: Whole = Field(default=1, ge=1)
+    accumulate: Whole = Field(default=2, ge=1)
+    mixed_precision: Literal["bf16", "no"] = "bf16"
+    gradient_checkpointing: Flag = False
+    compile: Flag = False
+    seed: Whole = Field(default=0, ge=0, le=2**63 - 1)
+    text_dropout: Number = Field(default=0.1, ge=0, le=1)
+    log_every: Whole = Field(default=50, ge=1)
 
 
-@dataclass(frozen=True)
+Share = Annotated[Number, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, config=RULES)
 class Optimiser:
-    name: str = key("prodigy", choices=tuple(LEARNING_RATE))
-    lr: float = key(0.0, least=0)
-    weight_decay: float = key(0.01, least=0)
-    betas: tuple[float, float] = key((0.9, 0.999), least=0, below=1)
-    clip: float = key(0.5, least=0)
-    warmup: int = key(0, least=0)
-    schedule: str = key("constant", choices=("constant", "cosine", "linear"))
-    decay_from: float = key(0.0, least=0, below=1)
+    name: Literal["prodigy", "adamw"] = "prodigy"
+    lr: Number = Field(default=0.0, ge=0)
+    weight_decay: Number = Field(default=0.01, ge=0)
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    clip: Number = Field(default=0.5, ge=0)
+    warmup: Whole = Field(default=0, ge=0)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    decay_from: Share = 0.0
 
     @property
     def rate(self) -> float:
@@ -71,38 +80,38 @@ class Optimiser:
         return self.lr or LEARNING_RATE[self.name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class Loss:
-    left_weight: float = key(1.0, least=0)
-    changed_weight: float = key(1.0, above=0)
-    small_edit_boost: float = key(1.0, least=1)
-    time_mean: float = key(0.0)
-    time_std: float = key(1.0, least=0)
-    time_uniform: float = key(0.0, least=0, most=1)
+    left_weight: Number = Field(default=1.0, ge=0)
+    changed_weight: Number = Field(default=1.0, gt=0)
+    small_edit_boost: Number = Field(default=1.0, ge=1)
+    time_mean: Number = 0.0
+    time_std: Number = Field(default=1.0, ge=0)
+    time_uniform: Number = Field(default=0.0, ge=0, le=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class Average:
-    decay: float = key(0.0, least=0, below=1)
+    decay: Share = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class Validation:
-    every: int = key(500, least=0)
-    rows: int = key(4, least=1, most=64)
-    steps: int = key(28, least=1)
-    guidance: float = key(50.0, least=0)
-    seed: int = key(0, least=0, most=2**63 - 1)
+    every: Whole = Field(default=500, ge=0)
+    rows: Whole = Field(default=4, ge=1, le=64)
+    steps: Whole = Field(default=28, ge=1)
+    guidance: Number = Field(default=50.0, ge=0)
+    seed: Whole = Field(default=0, ge=0, le=2**63 - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class Output:
-    folder: str = key(path=True)
-    save_every: int = key(500, least=1)
-    keep: int = key(2, least=1)
+    folder: FilePath
+    save_every: Whole = Field(default=500, ge=1)
+    keep: Whole = Field(default=2, ge=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class Config:
     """All sections; every key and its default is described in docs/training.md."""
 

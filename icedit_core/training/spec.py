@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from pydantic.dataclasses import dataclass
 from torch import nn
 
+from .fields import RULES, Number, Text, Whole
 from .gates import GATES
 
 PLAIN = (
@@ -26,7 +27,7 @@ PLAIN = (
 ROUTED = ("transformer_blocks.*.ff.net.2", "single_transformer_blocks.*.proj_out")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RULES)
 class AdapterSpec:
     """What is trained; the defaults are the published training's.
 
@@ -39,15 +40,15 @@ class AdapterSpec:
     init: of lora_A, normal with deviation 1 / rank; lora_B starts at 0, the router as torch's Linear.
     """
 
-    rank: int = 32
-    alpha: float = 32.0
-    experts: int = 4
-    top_k: int = 1
-    plain: tuple[str, ...] = PLAIN
-    routed: tuple[str, ...] = ROUTED
-    router_gradient: str = "published"
-    balance: float = 0.0
-    init: str = "gaussian"
+    rank: Whole = 32
+    alpha: Number = 32.0
+    experts: Whole = 4
+    top_k: Whole = 1
+    plain: tuple[Text, ...] = PLAIN
+    routed: tuple[Text, ...] = ROUTED
+    router_gradient: Text = "published"
+    balance: Number = 0.0
+    init: Text = "gaussian"
 
     def __post_init__(self) -> None:
         needs = {
