@@ -5,6 +5,7 @@ from comfy_api.latest import io, ui
 from ..icedit_core import attention_map as core
 from .host import attention_map
 from .host.report import say
+from .host.schema import seed_input
 
 PIXELS = 16  # along a token
 
@@ -97,15 +98,7 @@ def _settings() -> list:
             step=0.01,
             tooltip="Share of the highest value from which the mask is 1, and 0 below. 0: the mask keeps all values.",
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=io.ControlAfterGenerate.fixed,
-            advanced=True,
-            tooltip="Of the noise; a KSampler with this seed begins with the same.",
-        ),
+        seed_input("Of the noise; a KSampler with this seed begins with the same.", advanced=True),
     ]
 
 

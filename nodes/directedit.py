@@ -7,6 +7,7 @@ from ..icedit_core.inversion.values import RULES, SCOPES
 from .host import inversion
 from .host.report import say
 from .host.run import schedulers
+from .host.schema import seed_input
 
 
 class ICEditDirectEdit(io.ComfyNode):
@@ -180,15 +181,7 @@ def _advanced() -> list:
             tooltip="memory: values are kept in main memory from the inversion on. replay: the source is evaluated "
             "again at each injected step. auto: memory where they take no more than half of what is free.",
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=io.ControlAfterGenerate.fixed,
-            advanced=True,
-            tooltip="Of flowedit's noise; the other methods draw none.",
-        ),
+        seed_input("Of flowedit's noise; the other methods draw none.", advanced=True),
     ]
 
 

@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 from ..icedit_core import expert_map as core
 from .host import expert_map
 from .host.report import say
+from .host.schema import seed_input
 
 
 class ICEditExpertMap(io.ComfyNode):
@@ -35,14 +36,7 @@ class ICEditExpertMap(io.ComfyNode):
                     tooltip="Noise level at which the model is asked: 1 is the first step of a sampling, towards 0 "
                     "its last.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Of the noise; a KSampler with this seed begins with the same.",
-                ),
+                seed_input("Of the noise; a KSampler with this seed begins with the same."),
                 io.Combo.Input(
                     "blocks",
                     options=list(core.BLOCKS),

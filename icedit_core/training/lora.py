@@ -204,7 +204,7 @@ def _add_plain(transformer: Any, names: Sequence[str], spec: AdapterSpec) -> Non
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]
-        init_lora_weights=spec.init,  # type: ignore[arg-type]
+        init_lora_weights="gaussian",
         target_modules="|".join(map(re.escape, names)),
     )
     transformer.add_adapter(config, _PEFT_NAME)

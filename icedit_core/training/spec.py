@@ -37,7 +37,8 @@ class AdapterSpec:
     plain, routed: layers by name in diffusers' naming; `*` stands for one part of a name.
     router_gradient: "published" (none at top-1) or "straight_through"; see docs/router.md.
     balance: weight of the load-balance loss, 0 is off; Switch Transformer uses 0.01.
-    init: of lora_A, normal with deviation 1 / rank; lora_B starts at 0, the router as torch's Linear.
+
+    lora_A starts normal with deviation 1 / rank, lora_B at 0, the router as torch's Linear.
     """
 
     rank: Whole = 32
@@ -48,7 +49,6 @@ class AdapterSpec:
     routed: tuple[Text, ...] = ROUTED
     router_gradient: Text = "published"
     balance: Number = 0.0
-    init: Text = "gaussian"
 
     def __post_init__(self) -> None:
         needs = {
@@ -58,7 +58,6 @@ class AdapterSpec:
             "top_k": (1 <= self.top_k <= max(self.experts, 1), "a whole number from 1 to experts"),
             "router_gradient": (self.router_gradient in GATES, " or ".join(map(repr, GATES))),
             "balance": (self.balance >= 0, "a number from 0"),
-            "init": (self.init == "gaussian", "'gaussian'"),
             "plain": (bool(self.plain or self.routed), "at least one layer, here or in routed"),
         }
         for name, (fits, need) in needs.items():

@@ -17,6 +17,14 @@ IceditJudge = io.Custom("ICEDIT_JUDGE")
 LINK = {"raw_link": True, "lazy": True}
 
 
+def seed_input(tooltip: str, drawn: bool = False, **more) -> io.Int.Input:
+    """The seed of a node that samples; `drawn`: a new one is drawn after each run unless the user says otherwise."""
+    after = True if drawn else io.ControlAfterGenerate.fixed
+    return io.Int.Input(
+        "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=after, tooltip=tooltip, **more
+    )
+
+
 def candidate_inputs(count: int = 6, **link) -> list:
     """The inputs of ICEditCandidates.
 
@@ -31,14 +39,7 @@ def candidate_inputs(count: int = 6, **link) -> list:
         io.Latent.Input(
             "latent_image", **link, tooltip="As for a KSampler; one image, or several with candidates each."
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="Seed of the first candidate; the next ones take seed + 1, seed + 2, ...",
-        ),
+        seed_input("Seed of the first candidate; the next ones take seed + 1, seed + 2, ...", drawn=True),
         io.Int.Input("count", default=count, min=1, max=MOST, tooltip="How many candidates. Published: 6."),
         io.Int.Input("steps", default=28, min=2, max=10000, tooltip="Steps of a whole sampling."),
         io.Int.Input(

@@ -183,7 +183,6 @@ SPECS = {
     "top_k": ({"top_k": 5}, "top_k is 5, but a whole number from 1 to experts"),
     "gradient": ({"router_gradient": "some"}, "router_gradient is 'some', but 'published' or 'straight_through'"),
     "balance": ({"balance": -1.0}, "balance is -1.0"),
-    "init": ({"init": "zeros"}, "init is 'zeros', but 'gaussian'"),
     "nothing": ({"plain": (), "routed": ()}, "at least one layer"),
 }
 
