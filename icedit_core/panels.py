@@ -48,6 +48,11 @@ def image_ids(h: int, w: int, device: torch.device | str | None = None) -> Tenso
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3).float()
 
 
+def left_tokens(rows: int, columns: int) -> Tensor:
+    """(rows * columns,) places of a panel's tokens, row by row, among those of the diptych whose left half it is."""
+    return left(torch.arange(2 * rows * columns).view(rows, 2 * columns)).reshape(-1)
+
+
 class Tokens(NamedTuple):
     """What a FLUX model has in a row at one call.
 

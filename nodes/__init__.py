@@ -21,6 +21,7 @@ MODULES = (
     "x2_prompt",
     "x2_size",
     "directedit",
+    "diptych_noise",
     "demo_model",
     "demo_scene",
     "candidates",

@@ -43,6 +43,7 @@ class Plan:
         inject: in how many steps from `start` on the target reads the source's values.
         mask: broadcasts to the latent, 1 edits and 0 keeps; None edits everywhere.
         seed: of FlowEdit's noise.
+        who: the node that speaks.
     Raises:
         ValueError: a schedule, start or number of injected steps that cannot be.
     """
@@ -52,23 +53,24 @@ class Plan:
     inject: int = 0
     mask: Tensor | None = None
     seed: int = 0
+    who: str = WHO
 
     def __post_init__(self):
         values = self.sigmas.tolist()
         falling = all(a > b for a, b in zip(values, values[1:], strict=False))
         if len(values) < 2 or values[-1] != 0 or not falling or values[0] > 1:
             raise ValueError(
-                f"{WHO}: the schedule is {_short(values)}, but noise levels that fall from at most 1 to 0 are needed. "
-                "Choose another schedule or number of steps."
+                f"{self.who}: the schedule is {_short(values)}, but noise levels that fall from at most 1 to 0 are "
+                "needed. Choose another schedule or number of steps."
             )
         if not 0 <= self.start < self.steps:
             raise ValueError(
-                f"{WHO}: start_step is {self.start}, but the schedule has {self.steps} steps, so 0 to "
+                f"{self.who}: start_step is {self.start}, but the schedule has {self.steps} steps, so 0 to "
                 f"{self.steps - 1} is needed. Lower start_step or raise steps."
             )
         if not 0 <= self.inject <= self.steps - self.start:
             raise ValueError(
-                f"{WHO}: injected_steps is {self.inject}, but only {self.steps - self.start} steps are taken "
+                f"{self.who}: injected_steps is {self.inject}, but only {self.steps - self.start} steps are taken "
                 f"(start_step {self.start} of {self.steps}). Lower injected_steps."
             )
 

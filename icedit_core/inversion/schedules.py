@@ -33,8 +33,17 @@ def published(method: str, kind: str, steps: int, tokens: int) -> Tensor | None:
     mu = flux_mu(tokens)
     if method == "rf_solver":
         return _ending(_flux(torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1], mu))
-    last = 1 / steps if method == "flowedit" else LEAST
-    return _ending(_flux(torch.linspace(1, last, steps, dtype=torch.float64), mu))
+    if method == "flowedit":
+        return pipeline(steps, tokens)
+    return _ending(_flux(torch.linspace(1, LEAST, steps, dtype=torch.float64), mu))
+
+
+def pipeline(steps: int, tokens: int) -> Tensor:
+    """FLUX.1's usual schedule, (steps + 1,) float32: 1 to 1/steps, shifted for the number of image tokens.
+
+    Source: diffusers, FLUX's pipeline.
+    """
+    return _ending(_flux(torch.linspace(1, 1 / steps, steps, dtype=torch.float64), flux_mu(tokens)))
 
 
 def _flux(u: Tensor, mu: float) -> Tensor:

@@ -27,7 +27,7 @@ SCOPES = ("all", "image")
 SHARE = 0.5  # of the free main memory that captured values may take
 
 
-def rule(choice: str, method: str, blocks: Sequence[Block], name: str) -> set[Block]:
+def rule(choice: str, method: str, blocks: Sequence[Block], name: str, who: str = WHO) -> set[Block]:
     """The blocks of a model that a choice names.
 
     Args:
@@ -35,6 +35,7 @@ def rule(choice: str, method: str, blocks: Sequence[Block], name: str) -> set[Bl
         method: whose published choice it is.
         blocks: the model's.
         name: what people call the model.
+        who: the node that speaks.
     Raises:
         ValueError: none of the model's blocks is meant.
     """
@@ -46,8 +47,8 @@ def rule(choice: str, method: str, blocks: Sequence[Block], name: str) -> set[Bl
         kinds = {kind: sum(one == kind for one, _ in blocks) for kind, _ in blocks}
         has = " and ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no known"
         raise ValueError(
-            f"{WHO}: blocks is '{choice}', but {name} has {has} blocks and none of them is meant. Choose 'all', or set "
-            "injected_steps to 0."
+            f"{who}: blocks is '{choice}', but {name} has {has} blocks and none of them is meant. Choose 'all', or "
+            "hand over no values."
         )
     return chosen
 
@@ -62,10 +63,23 @@ class Values:
         store: "memory": all of the inversion's. "replay": one key's at a time. "auto": memory where all of them take no
             more than half of what is free.
         free: gives the free main memory in bytes.
+        into: places among the target's image tokens that the source's go to, (source's image tokens,); None where both
+            have the same tokens. The text's values then stay the target's.
+        who: the node that speaks.
     """
 
-    def __init__(self, blocks: set[Block], scope: str, keys: int, store: str, free: Callable[[], int]):
+    def __init__(
+        self,
+        blocks: set[Block],
+        scope: str,
+        keys: int,
+        store: str,
+        free: Callable[[], int],
+        into: Tensor | None = None,
+        who: str = WHO,
+    ):
         self.blocks, self.scope, self.keys, self.free = blocks, scope, keys, free
+        self.into, self.who = into, who
         self.ahead, self.auto = store != "replay", store == "auto"
         self.bytes = self.most = 0  # now, and at most so far
         self.texts_differ = False
@@ -94,8 +108,8 @@ class Values:
             return
         if missing := self.blocks - self._reached:
             raise ValueError(
-                f"{WHO}: {len(missing)} of {len(self.blocks)} blocks did not hand over their values in a model call. "
-                "Take out nodes that skip or replace the model's blocks, or set injected_steps to 0."
+                f"{self.who}: {len(missing)} of {len(self.blocks)} blocks did not hand over their values in a model "
+                "call. Take out nodes that skip or replace the model's blocks, or hand over no values."
             )
         if self._injecting:
             self.drop(key)
@@ -111,6 +125,15 @@ class Values:
         self._kept.clear()
         self._key, self.bytes = None, 0
 
+    def report(self, steps: int) -> str:
+        """What was handed over, in words."""
+        how = "captured in the inversion" if self.ahead else "captured step by step"
+        size = f"{self.most / 2**20:.1f} MiB"
+        said = f"Values of {len(self.blocks)} blocks in {steps} steps, {how}: {size}."
+        if self.texts_differ:
+            said += " The prompts have different numbers of tokens, so image tokens alone were handed over."
+        return said
+
     def at(self, block: Block, values: Tensor, sides: Sequence[int], text: int) -> Tensor:
         """What a block takes for its values.
 
@@ -123,31 +146,35 @@ class Values:
             return values
         if list(sides).count(0) > 1 or block in self._reached:
             raise ValueError(
-                f"{WHO}: a conditioning has several parts, but values can be handed over between conditionings of one "
-                "part. Use one text a side without combining or areas, or set injected_steps to 0."
+                f"{self.who}: a conditioning has several parts, but values can be handed over between conditionings of "
+                "one part. Use one text a side without combining or areas, or hand over no values."
             )
         self._reached.add(block)
         rows = len(values) // len(sides)
         own = slice(rows * list(sides).index(0), rows * (list(sides).index(0) + 1))
         if self._injecting:
             return self._injected(block, values, own, text)
-        kept = values[own].to("cpu", copy=True)
-        self._kept.setdefault(self._key, {})[block] = (kept, text)
+        left_out = text if self.scope == "image" else 0
+        kept = values[own][..., left_out:, :].to("cpu", copy=True)
+        self._kept.setdefault(self._key, {})[block] = (kept, text - left_out)
         self.bytes += kept.nbytes
         self.most = max(self.most, self.bytes)
         return values
 
     def _injected(self, block: Block, values: Tensor, own: slice, text: int) -> Tensor:
         kept, kept_text = self._kept[self._key][block]  # type: ignore[index]
-        image = values.shape[-2] - text
+        image = values.shape[-2] - text if self.into is None else len(self.into)
         if kept.shape[-2] - kept_text != image:
             raise ValueError(
-                f"{WHO}: source and target have {kept.shape[-2] - kept_text} and {image} image tokens, but equal "
+                f"{self.who}: source and target have {kept.shape[-2] - kept_text} and {image} image tokens, but equal "
                 "numbers are needed. Give both conditionings the same reference latents."
             )
         if kept_text != text and self.scope == "all":
             self.texts_differ = True
         tokens = kept.shape[-2] if kept_text == text and self.scope == "all" else image
         result = values.clone()
+        if self.into is not None:
+            result[own][..., text + self.into.to(result.device), :] = kept[..., kept_text:, :].to(values)
+            return result
         result[own][..., -tokens:, :] = kept[..., -tokens:, :].to(values)
         return result

@@ -14,8 +14,8 @@ from ...icedit_core.inversion import METHODS, STEPS, WHO, Edited, Plan, relative
 from ...icedit_core.inversion.values import Values, rule
 from . import fill
 from .inversion_inputs import Asked, mask_of, require, sigmas
-from .value_hooks import blocks_of, hand_over
-from .velocity import SOURCE, TARGET, TwoPrompts, Velocity, with_guidance
+from .value_hooks import blocks_of, free_memory, hand_over
+from .velocity import SOURCE, TARGET, TwoPrompts, Velocity, embeds, with_guidance
 
 PUBLISHED_FOR = {
     "directedit": ("FLUX.1 dev or Kontext", "Stable Diffusion 3"),
@@ -52,7 +52,7 @@ def edit(model, source, target, negative, latent: dict[str, Any], asked: Asked) 
     # Where the difference is exactly 0 the source's latent comes back itself, not what scaling makes of it.
     same = run.edited.latent == run.clean
     samples = torch.where(same.to(out.device), clean.to(out), out)
-    again = _back(model, run.edited.reconstruction, run.clean, clean)
+    again = back(model, run.edited.reconstruction, run.clean, clean)
     kept = {key: value for key, value in latent.items() if not key.startswith("downscale_ratio")}
     return kept | {"samples": samples}, kept | {"samples": again}, _report(model, asked, run, values)
 
@@ -114,10 +114,10 @@ def _guider(model, source, target, negative, asked: Asked, plan: Plan) -> tuple[
         chosen = rule(asked.blocks, asked.method, found, fill.name_of(model))
         keys = plan.inject * (2 if asked.method == "rf_solver" else 1)
         store = "replay" if asked.method == "flowedit" else asked.values
-        values = Values(chosen, asked.tokens, keys, store, _free_memory)
+        values = Values(chosen, asked.tokens, keys, store, free_memory)
         hand_over(own, values)
     guider = TwoPrompts(own)
-    if _embeds(model):
+    if embeds(model):
         source, target = (
             with_guidance(one, scale) for one, scale in zip((source, target), asked.guidance, strict=True)
         )
@@ -134,16 +134,7 @@ def _guider(model, source, target, negative, asked: Asked, plan: Plan) -> tuple[
     return guider, values
 
 
-def _embeds(model) -> bool:
-    """Whether guidance is an embedding."""
-    return bool(getattr(getattr(model.get_model_object("diffusion_model"), "params", None), "guidance_embed", False))
-
-
-def _free_memory() -> int:
-    return int(comfy.model_management.get_free_memory(torch.device("cpu")))
-
-
-def _back(model, latent: Tensor, clean: Tensor, given: Tensor) -> Tensor:
+def back(model, latent: Tensor, clean: Tensor, given: Tensor) -> Tensor:
     """A latent in the model's scale as the host hands it on; the source's own values where nothing differs."""
     out = model.model.process_latent_out(latent.float()).to(comfy.model_management.intermediate_device())
     return torch.where((latent == clean).to(out.device), given.to(out), out)
@@ -160,14 +151,7 @@ def _report(model, asked: Asked, run: _Run, values: Values | None) -> str:
     error = relative_error(run.edited.reconstruction, run.clean)
     lines.append(f"Reconstruction error {error:.2g} of the latent.")
     if values is not None:
-        how = "captured in the inversion" if values.ahead else "captured step by step"
-        lines.append(f"Values of {len(values.blocks)} blocks in {run.plan.inject} steps, {how}: {_mib(values.most)}.")
-        if values.texts_differ:
-            lines.append("The prompts have different numbers of tokens, so image tokens alone were handed over.")
+        lines.append(values.report(run.plan.inject))
     if asked.blocks != "published" and not run.plan.inject:
         lines.append("blocks is not used: injected_steps is 0.")
     return " ".join(lines)
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"

@@ -31,23 +31,28 @@ class Asked(NamedTuple):
     seed: int
 
 
-def require(model, source, target, latent: dict[str, Any]) -> None:
+def require(model, source, target, latent: dict[str, Any], who: str = WHO) -> None:
+    """Refuse what cannot be inverted.
+
+    Raises:
+        ValueError: in `who`'s name: no flow model, no picture, skipped model calls, FLUX.1 Fill without its picture.
+    """
     name = fill.name_of(model)
     kind = model.get_model_object("model_sampling")
     if not isinstance(kind, comfy.model_sampling.CONST) or isinstance(kind, comfy.model_sampling.IMG_TO_IMG_FLOW):
         raise ValueError(
-            f"{WHO}: {name} is not a flow model, but inversion follows a flow's velocity. Load FLUX.1 dev or Stable "
+            f"{who}: {name} is not a flow model, but inversion follows a flow's velocity. Load FLUX.1 dev or Stable "
             "Diffusion 3.5, or another flow model."
         )
     samples = latent["samples"]
     if samples.is_nested or not samples.any():
         raise ValueError(
-            f"{WHO}: the latent is {'nested' if samples.is_nested else 'empty'}, but the picture to edit is needed. "
+            f"{who}: the latent is {'nested' if samples.is_nested else 'empty'}, but the picture to edit is needed. "
             "Connect VAE Encode of it."
         )
     if "easycache" in model.model_options.get("transformer_options", {}):
         raise ValueError(
-            f"{WHO}: EasyCache or LazyCache skips model calls by the ones before, but inversion and edit take turns. "
+            f"{who}: EasyCache or LazyCache skips model calls by the ones before, but inversion and edit take turns. "
             "Take it out before this node."
         )
     channels = fill.input_channels(model)
@@ -58,7 +63,7 @@ def require(model, source, target, latent: dict[str, Any]) -> None:
             and not all("concat_latent_image" in c for _, c in conditioning)
         ):
             raise ValueError(
-                f"{WHO}: {name} reads a picture beside the noise, but the {side} conditioning has none. Send both "
+                f"{who}: {name} reads a picture beside the noise, but the {side} conditioning has none. Send both "
                 "through InpaintModelConditioning with a mask of 1 everywhere: then it is a text-to-image model."
             )
 

@@ -5,6 +5,8 @@ Everything goes into the options of the caller's own clone, never into the model
 
 import comfy.ldm.flux.model
 import comfy.ldm.modules.diffusionmodules.mmdit
+import comfy.model_management
+import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 
@@ -23,6 +25,11 @@ def blocks_of(model) -> list[Block]:
     else:
         return []
     return [(kind, number) for kind, blocks in kinds for number in range(len(blocks))]
+
+
+def free_memory() -> int:
+    """Of the main memory, in bytes."""
+    return int(comfy.model_management.get_free_memory(torch.device("cpu")))
 
 
 def hand_over(model, values: Values) -> None:

@@ -41,6 +41,11 @@ def with_guidance(conditioning, guidance: float):
     return node_helpers.conditioning_set_values(conditioning, {"guidance": guidance})
 
 
+def embeds(model) -> bool:
+    """Whether guidance is an embedding."""
+    return bool(getattr(getattr(model.get_model_object("diffusion_model"), "params", None), "guidance_embed", False))
+
+
 class Velocity:
     """`icedit_core.inversion.Field` through the host's guider.
 

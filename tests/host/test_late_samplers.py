@@ -62,11 +62,12 @@ async def test_every_list_of_ours_is_ksamplers(host: Host):
         for name, spec in about["input"].get(group, {}).items()
         if {"euler_ancestral", "simple"} & set(options(spec))
     }
-    schedule = ours.pop(("ICEditDirectEdit", "schedule"))
+    own = {("ICEditDirectEdit", "schedule"): "published", ("ICEditDiptychFromNoise", "schedule"): "flux"}
+    with_own = {name: ours.pop(name) for name in own}
     expected = {(node, name) for node in ("ICEditCandidates", "ICEditBestOf", "ICEditRetry") for name in LATE}
     assert set(ours) == expected
     assert all(values == options(stock[name]) for (_, name), values in ours.items())
-    assert schedule == ["published", *options(stock["scheduler"])]
+    assert with_own == {name: [first, *options(stock["scheduler"])] for name, first in own.items()}
 
 
 async def test_they_sample_as_ksampler_does_set_by_hand_or_linked(host: Host):
