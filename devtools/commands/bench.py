@@ -12,6 +12,7 @@ from workshop.measuring import measuring
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
     "ablation": "devtools.bench.ablation",  # what each part of the method is worth on the demo model
+    "batch": "devtools.bench.batch",  # icedit batch over two servers or a Ray cluster, killed half-way, row by row
     "demo": "workshop.evaluate",  # how well the demo model carries out instructions
     "keep": "devtools.bench.keep",  # how much of what an edit must not touch is kept
     "keep-any": "devtools.bench.keep_any",  # the same for any editor: photographs, a synthetic editor, known truth

@@ -29,6 +29,7 @@ class Row:
         name: its pictures' file name without ending; unique, also where upper and lower case are the same.
         seed: of the noise; None is the workflow's own.
         settings: (NODE.INPUT, value) as text.
+        after: key of the row whose picture this one edits; it is edited once that one is.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Row:
     instruction: str
     seed: int | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    after: str = ""
 
     def wish(self) -> dict[str, Any]:
         """What a record repeats of the row, to tell whether a later run means the same edit."""

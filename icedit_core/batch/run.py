@@ -19,9 +19,25 @@ from .pool import NoPlaceLeft, Pool, record
 from .progress import Counter
 from .records import Records
 from .rows import Broken, Row
+from .started import Start
 
 PICTURES = "pictures"  # folder below the run's
 MOST_LISTED = 5
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """How a Ray cluster is used.
+
+    Attributes:
+        address: of the cluster; None is the one that RAY_ADDRESS names, else one on this machine for the run.
+        workers: how many; None is one for each GPU of the cluster, or for each server.
+        start: how each worker starts its ComfyUI; None if `servers` are given.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    start: Start | None = None
 
 
 @dataclass
@@ -33,7 +49,8 @@ class Options:
         workflow: a name or a file, as for `icedit edit`.
         settings: NODE.INPUT=VALUE of all rows.
         timeout, patience: seconds, see `icedit batch --help`.
-        models: a folder on this machine whose files are hashed.
+        models: a folder on the server's machine whose files are hashed.
+        ray: rows over a cluster; None: from this machine to `servers`.
         head: what else stands in the records' head; `same` names what of it must not change.
     """
 
@@ -44,6 +61,7 @@ class Options:
     patience: float = 120.0
     models: Path | None = None
     redo_errors: bool = False
+    ray: OnRay | None = None
     head: dict[str, Any] = field(default_factory=dict)
     same: tuple[str, ...] = ()
 
@@ -85,7 +103,8 @@ async def edit_all(
             await stack.enter_async_context(ComfyClient(url, timeout=min(REQUEST, options.timeout)))
             for url in options.servers
         ]
-        prepared = prepare(clients, options, folder / PICTURES, any(row.seed is not None for row in rows))
+        seeded = any(row.seed is not None for row in rows)
+        prepared = prepare(clients, graph_of(options), options, folder / PICTURES, seeded)
         try:
             work, head = await asyncio.wait_for(prepared, 2 * IN_ALL * options.timeout)
         except asyncio.TimeoutError:
@@ -127,10 +146,26 @@ async def spread(
             counter.say(foreign.indented(words, 500))
 
         try:
-            await Pool(places, keep, say, options.patience).run(left)
+            for wave in waves(left):
+                ready = [one for one in wave if not one.after or one.image.is_file()]
+                for one in (one for one in wave if one not in ready):
+                    keep(one, None, f"the row before it, {one.after}, has no picture", "")
+                await Pool(places, keep, say, options.patience).run(ready)
         except NoPlaceLeft as problem:
             return Summary(total, counter.failed, str(problem))
     return Summary(total, counter.failed)
+
+
+def waves(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows in groups, each of which edits pictures of the groups before it, or of no group."""
+    found: list[list[Row]] = []
+    depths: dict[str, int] = {}
+    for row in rows:  # a row stands behind the one that it comes after
+        depths[row.key] = depths[row.after] + 1 if row.after in depths else 0
+        while len(found) <= depths[row.key]:
+            found.append([])
+        found[depths[row.key]].append(row)
+    return found
 
 
 def remaining(rows: Sequence[Row], done: dict[str, str]) -> list[Row]:
@@ -148,13 +183,21 @@ def remaining(rows: Sequence[Row], done: dict[str, str]) -> list[Row]:
     return [row for row in rows if row.key not in done]
 
 
+def graph_of(options: Options) -> fill.Graph | None:
+    """The workflow, if it is a file of this machine."""
+    return workflow.read(Path(options.workflow)) if workflow.is_file(options.workflow) else None
+
+
 async def prepare(
-    clients: Sequence[ComfyClient], options: Options, pictures: Path, seeded: bool
+    clients: Sequence[ComfyClient], graph: fill.Graph | None, options: Options, pictures: Path, seeded: bool
 ) -> tuple[Work, dict[str, Any]]:
-    """The workflow with the run's settings in it, as all servers can run it, and the records' head."""
+    """The workflow with the run's settings in it, as all servers can run it, and the records' head.
+
+    Args:
+        graph: what `graph_of` gives; None is the server's own of that name.
+    """
     up = await _answering(clients)
     first = up[0]
-    graph = workflow.read(Path(options.workflow)) if workflow.is_file(options.workflow) else None
     graph = graph or await workflow.shipped(first, options.workflow)
     known = await workflow.schemas(first, graph)
     for client in up[1:]:

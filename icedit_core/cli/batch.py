@@ -37,6 +37,26 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="may be repeated: rows are spread over all; default: as for icedit edit",
     )  # fmt: skip
     parser.add_argument(
+        "--engine", choices=("servers", "ray"), default="servers",
+        help="ray: over a Ray cluster, one ComfyUI a worker (pip install '.[ray]' on every machine)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ray-address", metavar="ADDRESS",
+        help="of the cluster's head; default: RAY_ADDRESS, else this machine alone for the time of the run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="of --engine ray with --comfyui; default: one for each GPU"
+    )
+    parser.add_argument(
+        "--comfyui", type=Path, metavar="DIR",
+        help="of --engine ray: each worker starts the ComfyUI in this folder of its machine, in place of --server",
+    )  # fmt: skip
+    parser.add_argument("--comfyui-python", default="", metavar="FILE", help="the Python of that ComfyUI")
+    parser.add_argument(
+        "--comfyui-arg", dest="comfyui_args", action="append", default=[], metavar="ARGUMENT",
+        help="of that ComfyUI, e.g. --comfyui-arg=--lowvram (may be repeated)",
+    )  # fmt: skip
+    parser.add_argument(
         "--workflow", default=WORKFLOW, metavar="NAME|FILE",
         help=f"a workflow of the pack on the server, or a file in the API format; default: {WORKFLOW}",
     )  # fmt: skip
@@ -58,8 +78,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redo-errors", action="store_true", help="edit the rows again that failed before")
     parser.add_argument(
         "--models", type=Path, metavar="DIR",
-        help="a ComfyUI/models folder on this machine: the hashes of its files go into the records",
+        help="a ComfyUI/models folder of this machine, or of a worker's: the hashes of its files go into the records",
     )  # fmt: skip
+
+
+def check_engine(who: str, arguments: argparse.Namespace) -> None:
+    """Raise ValueError if the engine's package is not there."""
+    if arguments.engine == "ray":
+        needed.check(f"{who} --engine ray", {"ray": "ray"}, "pip install '.[ray]'")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         KeyboardInterrupt: by Ctrl-C or SIGTERM, after the prompts were taken off the servers.
     """
     needed.check("icedit batch", NEEDED, "pip install .")
+    check_engine("icedit batch", arguments)
     from . import batching
 
     return batching.run_guarded(arguments)

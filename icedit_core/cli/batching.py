@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .. import foreign
-from ..batch import records, rows, run, sheet
+from ..batch import engines, records, rows, run, sheet
+from ..batch.started import Start
 from ..client import ComfyError
 
 FAILED = 1  # exit code
@@ -22,7 +23,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
     options = options_of(arguments)
     found, broken = rows.read(arguments.rows, arguments.instruction, arguments.seed)
     with records.Records(arguments.out) as kept:
-        summary = asyncio.run(run.edit_all(found, broken, options, kept, arguments.out, sys.stderr))
+        summary = asyncio.run(engines.edit_all(found, broken, options, kept, arguments.out, sys.stderr))
     made = write_sheet(arguments.out, {row.key: row.image for row in found})
     return tell(summary, arguments.out, made, "icedit batch")
 
@@ -68,12 +69,37 @@ def options_of(arguments: argparse.Namespace) -> run.Options:
             raise ValueError(f"--{name} got {getattr(arguments, name):g}, but seconds above 0 are needed.")
     if arguments.seed is not None and not 0 <= arguments.seed < rows.SEED_RANGE:
         raise ValueError(f"--seed got {arguments.seed}, but a whole number from 0 to 2**64 - 1 is needed.")
-    if arguments.models is not None and not arguments.models.is_dir():
+    on_ray = on_ray_of(arguments)
+    if arguments.models is not None and not on_ray and not arguments.models.is_dir():
         raise ValueError(f"--models got {arguments.models}, but there is no such folder.")
+    servers = [] if on_ray and on_ray.start else run.servers(arguments.servers)
     return run.Options(
-        run.servers(arguments.servers), arguments.workflow, arguments.settings, arguments.timeout, arguments.patience,
-        arguments.models, arguments.redo_errors,
+        servers, arguments.workflow, arguments.settings, arguments.timeout, arguments.patience, arguments.models,
+        arguments.redo_errors, on_ray,
     )  # fmt: skip
+
+
+def on_ray_of(arguments: argparse.Namespace) -> run.OnRay | None:
+    """How the cluster is used, if it is.
+
+    Raises:
+        ValueError: options that contradict each other.
+    """
+    options = {"--ray-address": "ray_address", "--workers": "workers", "--comfyui": "comfyui"}
+    given = [option for option, name in options.items() if getattr(arguments, name) is not None]
+    if arguments.engine != "ray":
+        if given:
+            raise ValueError(f"{', '.join(given)} is for a cluster, but the engine is servers. Add --engine ray.")
+        return None
+    if bool(arguments.servers) == (arguments.comfyui is not None):
+        got = "both" if arguments.servers else "neither"
+        raise ValueError(f"--engine ray got {got} of --server and --comfyui, but one of the two is needed.")
+    if arguments.workers is not None and (arguments.workers < 1 or arguments.comfyui is None):
+        raise ValueError(f"--workers got {arguments.workers}, but 1 or more is needed, and --comfyui with it.")
+    start = None
+    if arguments.comfyui is not None:
+        start = Start(arguments.comfyui, arguments.comfyui_python, tuple(arguments.comfyui_args))
+    return run.OnRay(arguments.ray_address, arguments.workers, start)
 
 
 def write_sheet(out: Path, sources: Mapping[str, Path]) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import batch, needed
+from . import batch, judge_options, needed
 
 NEEDED = {
     "einops": "einops", "jinja2": "jinja2", "matplotlib": "matplotlib", "numpy": "numpy", "pyarrow": "pyarrow",
@@ -13,7 +13,7 @@ NEEDED = {
     "aiohttp": "aiohttp", "PIL": "Pillow",
 }  # fmt: skip
 """Module -> package that brings it; all are in the extra `eval`."""
-PROTOCOLS = ("magicbrush", "emu", "gedit", "imgedit", "pie", "folder", "scenes")
+PROTOCOLS = ("magicbrush", "magicbrush_turns", "emu", "gedit", "imgedit", "pie", "folder", "scenes")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dino", type=Path, metavar="DIR", help="a folder of transformers' ViTModel, e.g. dino-vits16")
     parser.add_argument("--lpips", type=Path, metavar="FILE", help="torchvision's weights of the backbone")
     parser.add_argument("--lpips-net", choices=("squeeze", "alex", "vgg"), default="squeeze", help="default: squeeze")
+    judge_options.add(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         KeyboardInterrupt: by Ctrl-C or SIGTERM.
     """
     needed.check("icedit eval", NEEDED, "pip install '.[eval]'")
+    batch.check_engine("icedit eval", arguments)
     from . import batching, evaluating
 
     return batching.guarded("icedit eval", evaluating.run, arguments)

@@ -10,15 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from .. import foreign
-from ..batch import facts, records
-from ..batch import run as batch_run
+from ..batch import engines, facts, records
 from ..batch.rows import Broken, Row
-from ..evaluation import measure, outcomes, protocols, report
-from ..evaluation.items import Choice
+from ..evaluation import judging, measure, outcomes, protocols, report
+from ..evaluation.items import Choice, Item
 from ..evaluation.metrics.models import Models
 from ..whole_files import write_whole
-from . import batching
+from . import batching, judge_options
 
 FAILED = 1  # exit code
 
@@ -28,24 +29,28 @@ def run(arguments: argparse.Namespace) -> int:
     choice = _checked(arguments)
     about = protocols.about(arguments.protocol)
     models = Models(arguments.clip, arguments.dino, arguments.lpips, arguments.lpips_net)
+    asked = judge_options.read(arguments)
     options = batching.options_of(arguments)
     head = {"icedit": "eval", "protocol": about.name, "limit": choice.limit, "language": choice.language}
     options.head, options.same = head, ("protocol", "limit", "language")
     with records.Records(arguments.out, "icedit eval") as kept:
         rows, broken = measure.prepare(about.name, arguments.data, choice, arguments.out, arguments.seed)
         if arguments.edits is None:
-            work = batch_run.edit_all(rows, broken, options, kept, arguments.out, sys.stderr)
+            work = engines.edit_all(rows, broken, options, kept, arguments.out, sys.stderr)
             summary = asyncio.run(work)
             if summary.stopped:
                 return batching.tell(summary, arguments.out, None, "icedit eval")
             made = _records(rows, arguments.out)
         else:
             made = _ready(rows, arguments.edits, kept, head)
-        counts = _measure(arguments, choice, models, made)
+        judged, stopped = _judged(arguments, choice, asked, made)
+        counts = _measure(arguments, choice, models, made, judged)
     for line in report.write(arguments.out, about, counts, _facts(arguments, rows, broken, models)):
         print(line)
     print(arguments.out / report.PAGE, flush=True)
-    return FAILED if counts.get("failed") or counts.get("broken") else 0
+    if stopped:
+        print(f"icedit eval: {foreign.text(stopped, 2000)} The same command asks about the others.", file=sys.stderr)
+    return FAILED if counts.get("failed") or counts.get("broken") or stopped else 0
 
 
 def _checked(arguments: argparse.Namespace) -> Choice:
@@ -63,7 +68,7 @@ def _records(rows: list[Row], out: Path) -> dict[str, dict[str, Any]]:
     made = measure.records_of(out)
     for row in rows:
         if row.key in made:
-            made[row.key]["source"] = f"{measure.SOURCES}/{row.image.name}"
+            made[row.key]["source"] = row.image.relative_to(out).as_posix()
     return made
 
 
@@ -75,7 +80,8 @@ def _ready(rows: list[Row], edits: Path, kept: records.Records, head: dict[str, 
     folder.mkdir(exist_ok=True)
     made: dict[str, dict[str, Any]] = {}
     for row in rows:
-        source = f"{measure.SOURCES}/{row.image.name}"
+        before = made.get(row.after, {}).get("files") or [""]
+        source = before[0] if row.after else f"{measure.SOURCES}/{row.image.name}"
         file = found.get(row.key)
         if file is None:
             made[row.key] = {"error": f"there is no picture of it in {edits}", "source": source}
@@ -89,15 +95,34 @@ def _ready(rows: list[Row], edits: Path, kept: records.Records, head: dict[str, 
     return made
 
 
-def _measure(arguments: argparse.Namespace, choice: Choice, models: Models, made: dict[str, Any]) -> dict[str, int]:
+def _say(words: str) -> None:
+    print(f"  {foreign.indented(words, 500)}", file=sys.stderr)
+
+
+def _judged(
+    arguments: argparse.Namespace, choice: Choice, asked: judging.Asked | None, made: dict[str, Any]
+) -> tuple[dict[str, dict[str, Any]] | None, str]:
+    """Row -> the judge's record, None without a judge; and why it was given up, or ""."""
+    if asked is None:
+        return None, ""
     about = protocols.about(arguments.protocol)
-    lines = measure.measured(protocols.read(about.name, arguments.data, choice), about, models, made, arguments.out)
+
+    def opened(item: Item) -> tuple[Image.Image, Image.Image]:
+        return measure.opened(item, about, made, arguments.out)
+
+    items = protocols.read(about.name, arguments.data, choice)
+    return judging.judge_all(items, opened, asked, arguments.out, _say)
+
+
+def _measure(
+    arguments: argparse.Namespace, choice: Choice, models: Models, made: dict[str, Any],
+    judged: dict[str, dict[str, Any]] | None,
+) -> dict[str, int]:  # fmt: skip
+    about = protocols.about(arguments.protocol)
+    items = protocols.read(about.name, arguments.data, choice)
+    lines = measure.measured(items, about, models, made, arguments.out, judged)
     head = {"icedit": "metrics", "protocol": about.name, **models.hashes()}
-
-    def say(words: str) -> None:
-        print(f"  {foreign.indented(words, 500)}", file=sys.stderr)
-
-    return measure.write(lines, head, arguments.out, say)
+    return measure.write(lines, head, arguments.out, _say)
 
 
 def _facts(arguments: argparse.Namespace, rows: list[Row], broken: list[Broken], models: Models) -> dict[str, Any]:
@@ -109,4 +134,8 @@ def _facts(arguments: argparse.Namespace, rows: list[Row], broken: list[Broken],
         "workflow's SHA-256": head.get("workflow") or "-", "settings": ", ".join(head.get("set", [])) or "none",
     }  # fmt: skip
     hashes = {f"models: {name}": value or "hash not known" for name, value in head.get("models", {}).items()}
+    judge = arguments.out / judging.FOLDER / records.NAME
+    if arguments.judge is not None:
+        told, _ = records.read(judge)
+        found |= {"judge": told["judge"], "questions": "; ".join(f"{k}: {v}" for k, v in told["questions"].items())}
     return found | hashes | {f"{name} weights": weights.get(name) or "not given" for name in ("clip", "dino", "lpips")}

@@ -29,6 +29,8 @@ class Item:
         source, target: RGB; the target is the edit as it should be, where the data set has one.
         mask: mode L, of the source's size: white may change. None where the data set has none.
         captions: of the source and of the edit.
+        after: key of the item whose edit is edited here, in the place of `source`; it comes before this one.
+        last: nothing comes after it in its session.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Item:
     target: Image.Image | None = None
     mask: Image.Image | None = None
     captions: tuple[str, str] | None = None
+    after: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True)

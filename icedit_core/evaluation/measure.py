@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from ..batch.rows import Broken, Row, free_name
 from ..training.data.images import decode
 from ..training.data.rows import BrokenRow
 from ..whole_files import write_whole
-from . import metrics, outcomes
+from . import judging, metrics, outcomes
 from .items import About, Choice, Item
 from .metrics.models import Models
 from .metrics.pair import paired, right_square
 from .protocols import read
 
 SOURCES, EDITS, TABLE = "sources", "pictures", "metrics.csv"
+FINAL = ("l1", "l2", "clip_i", "dino")  # also of the last edits of sessions alone
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 Say = Callable[[str], None]
 
@@ -35,15 +37,22 @@ def prepare(name: str, data: Path, choice: Choice, out: Path, seed: int | None) 
     rows: list[Row] = []
     broken: list[Broken] = []
     names: set[str] = set()
+    by_key: dict[str, str] = {}
     for made in read(name, data, choice):
         if isinstance(made, Broken):
             broken.append(made)
             continue
         row_name = free_name(made.key, names)
         file = out / SOURCES / f"{row_name}.png"
-        if not file.is_file():
+        if made.after:
+            if made.after not in by_key:
+                broken.append(Broken(made.key, f"the row before it, {made.after}, is broken or not among the rows"))
+                continue
+            file = out / EDITS / f"{by_key[made.after]}.png"
+        elif not file.is_file():
             write_whole(file, partial(made.source.save, format="PNG"))
-        rows.append(Row(made.key, row_name, file, made.instruction, seed))
+        by_key[made.key] = row_name
+        rows.append(Row(made.key, row_name, file, made.instruction, seed, after=made.after))
     if not rows:
         why = f"; the first one: {broken[0].key}: {broken[0].reason}" if broken else ""
         raise ValueError(f"--data {data} has no row that can be edited, but at least one is needed{why}.")
@@ -65,12 +74,18 @@ def ready(rows: Iterable[Row], edits: Path) -> dict[str, Path]:
 
 
 def measured(
-    items: Iterable[Item | Broken], about: About, models: Models, kept: Mapping[str, Mapping[str, Any]], out: Path
+    items: Iterable[Item | Broken],
+    about: About,
+    models: Models,
+    kept: Mapping[str, Mapping[str, Any]],
+    out: Path,
+    judged: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """A line of metrics for each item, in the data set's order.
 
     Args:
         kept: row -> its record: `files` below `out`, or `error`.
+        judged: row -> a judge's record, if one was asked.
     """
     for made in items:
         if isinstance(made, Broken):
@@ -84,10 +99,28 @@ def measured(
         }  # fmt: skip
         if not line["error"]:
             try:
-                line |= _line(made, about, models, _edit(made.key, record, out))
+                source, edit = opened(made, about, kept, out)
+                line |= _line(replace(made, source=source), about, models, edit, _edit(made.key, record, out).size)
+                if judged is not None:
+                    scores, left = judging.values(judged.get(made.key))
+                    line["metrics"] |= scores
+                    line["left_out"] += left
             except BrokenRow as problem:
                 line["error"] = problem.reason
         yield line
+
+
+def opened(
+    item: Item, about: About, kept: Mapping[str, Mapping[str, Any]], out: Path
+) -> tuple[Image.Image, Image.Image]:
+    """What was edited, and the edit, cut as the protocol has it.
+
+    Raises:
+        BrokenRow: there is no such picture.
+    """
+    source = _edit(item.after, kept.get(item.after, {}), out) if item.after else item.source
+    edit = _edit(item.key, kept.get(item.key, {}), out)
+    return source, right_square(edit) if about.right_square else edit
 
 
 def _edit(key: str, record: Mapping[str, Any], out: Path) -> Image.Image:
@@ -97,12 +130,12 @@ def _edit(key: str, record: Mapping[str, Any], out: Path) -> Image.Image:
     return decode(key, "edit", file)
 
 
-def _line(item: Item, about: About, models: Models, edit: Image.Image) -> dict[str, Any]:
-    """The metrics of a row; `size` is what the edit had before it was resized."""
-    size = edit.size
-    edit = right_square(edit) if about.right_square else edit
+def _line(item: Item, about: About, models: Models, edit: Image.Image, size: tuple[int, int]) -> dict[str, Any]:
+    """The metrics of a row; `size` is what the edit had before it was resized or cut."""
     pair = paired(item.source, edit, item.target, item.mask, item.captions, about.against == "target")
     values, left = metrics.measure(pair, models, about.metrics)
+    if item.last:
+        values |= {f"{name}_final": values[name] for name in FINAL if name in values}
     return {"metrics": values, "left_out": left, "size": list(size)}
 
 

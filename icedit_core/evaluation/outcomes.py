@@ -15,7 +15,7 @@ METRICS = "metrics.jsonl"
 LOWER = frozenset({
     "seconds", "nfe", "l1", "l2", "mse", "lpips", "dino_distance", "structure_distance", "error_inside",
     "error_outside",
-    "l1_unedited", "mse_unedited", "lpips_unedited",
+    "l1_unedited", "mse_unedited", "lpips_unedited", "l1_final", "l2_final",
 })  # fmt: skip
 """Metrics of which less is better; of all others more is."""
 MOST_NUMBERS = 100  # metrics of a row

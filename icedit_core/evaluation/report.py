@@ -12,7 +12,7 @@ from .items import About
 PAGE = "report.html"
 SHOWN = 8  # best and worst rows
 MOST_FAILED = 200  # failed rows that are listed
-FIRST = ("success", "clip_i", "psnr_masked", "psnr_found", "l1")
+FIRST = ("success", "judge_overall", "clip_i", "psnr_masked", "psnr_found", "l1")
 """By which metric rows are the best and the worst: the first that there is."""
 TEMPLATE = """
 <p>{{ about.words }}</p>
@@ -110,7 +110,7 @@ def _rows(rows: Sequence[outcomes.Outcome]) -> list[dict[str, Any]]:
 
 
 def _plot(tasks: Sequence[Mapping[str, Any]], names: Sequence[str], by: str) -> str:
-    if len(tasks) < 2:
+    if len(tasks) < 2 or by not in names:
         return ""
     at = names.index(by)
     shown = [(task["name"], task["values"][at]) for task in tasks if task["values"][at] is not None]

@@ -5,9 +5,7 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from ...icedit_core.foreign import line
-from ...icedit_core.judges.asked import QuestionSet, choosing
-from ...icedit_core.judges.asked.question_file import MOST_CHARACTERS, parse
-from ...icedit_core.plain_files import open_regular
+from ...icedit_core.judges.asked import QuestionSet, choosing, question_file
 from . import model_folders
 
 NO_FILE = "none"
@@ -61,7 +59,7 @@ def chosen(questions: str, passes: int, question_file: str, signs: choosing.Sign
     """The question set that the inputs mean.
 
     Raises:
-        ValueError: see `choosing.choose` and `question_file.parse`; no such file.
+        ValueError: see `choosing.choose` and `question_file.read`; no such file.
     """
     own = None if question_file == NO_FILE else _read(question_file)
     return choosing.choose(questions, passes, own, signs or choosing.Signs())
@@ -80,20 +78,7 @@ def _read(name: str) -> QuestionSet:
             f"ICEdit judge: the question file {line(name)} is not there, but it is needed. Put it into models/LLM with "
             f"a name that ends in {ENDING}, and press R."
         )
-    try:
-        with open_regular(found[name], 4 * MOST_CHARACTERS) as file:
-            text = file.read().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _unread(name, "is not UTF-8") from None
-    except ValueError as error:
-        raise _unread(name, str(error)) from None
-    return parse(text.replace("\r\n", "\n"), name)
-
-
-def _unread(name: str, why: str) -> ValueError:
-    return ValueError(
-        f"ICEdit judge: the question file {line(name)} {line(why)}, but a text file in UTF-8 is needed. Save it as one."
-    )
+    return question_file.read(found[name], name)
 
 
 def _found() -> dict[str, Path]:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiohttp import web
 from PIL import Image
 
 from icedit_core.cli import main
 from icedit_core.evaluation import outcomes, report
 
 from . import eval_samples as samples
+from .comfy_stand_in import picture
 from .test_batch_command import Worker
 from .test_compare_command import check_is_closed
 
@@ -80,6 +82,32 @@ def test_a_server_makes_the_edits_and_a_second_run_makes_none(tmp_path: Path):
     assert {"psnr_masked", "changed_share", "seconds", "nfe"} <= set(found.rows["0"].numbers)
     head = json.loads((out / "records.jsonl").read_text().splitlines()[0])
     assert (head["icedit"], head["protocol"], head["limit"]) == ("eval", "pie", None)
+
+
+def test_the_turns_of_a_session_edit_the_result_of_the_turn_before(tmp_path: Path, capsys):
+    data, out = samples.magicbrush(tmp_path / "data"), tmp_path / "out"
+    sent: dict[str, bytes] = {}
+    with Worker().serving() as server:
+
+        async def upload(request: web.Request) -> web.Response:
+            form = await request.post()
+            sent[form["image"].filename] = form["image"].file.read()
+            return web.json_response({"name": form["image"].filename, "type": "input", "subfolder": ""})
+
+        server.handlers["upload"] = upload
+        arguments = ("--protocol", "magicbrush_turns", "--data", data, "--server", server.url, "--timeout", 5)
+        assert run(*arguments, "-o", out) == 1  # four rows of the sample are broken
+        server.files["demo_00001_.png"] = b"no picture"
+        assert run(*arguments, "-o", tmp_path / "none") == 1
+    assert sent["7-1.png"] == (out / "sources" / "7-1.png").read_bytes()
+    assert sent["7-2.png"] == (out / "pictures" / "7-1.png").read_bytes() == picture()
+    found = outcomes.read(out / outcomes.METRICS)
+    assert "l1_final" not in found.rows["7-1"].numbers
+    last = found.rows["7-2"].numbers
+    assert last["l1_final"] == last["l1"] and last["psnr"] < 100
+    assert found.rows["7-2"].source == out / "pictures" / "7-1.png"
+    lost = outcomes.read(tmp_path / "none" / outcomes.METRICS).rows["7-2"]
+    assert lost.error == "the row before it, 7-1, has no picture"
 
 
 def test_text_cannot_act_in_report_or_table(tmp_path: Path):

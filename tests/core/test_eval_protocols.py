@@ -19,6 +19,9 @@ CASES = {
     "magicbrush": (
         samples.magicbrush, ["7-1", "7-2"], ["source is null", "instruction is", "target cannot be", "twice"],
     ),
+    "magicbrush_turns": (
+        samples.magicbrush, ["7-1", "7-2"], ["source is null", "instruction is", "target cannot be", "twice"],
+    ),
     "emu": (samples.emu, ["1", "2"], ["image is null", "instruction is", "image cannot be", "twice"]),
     "gedit": (
         samples.gedit, ["color_alter/en/a", "style_change/en/b"],
@@ -66,6 +69,17 @@ def test_what_each_layout_gives(tmp_path: Path):
     assert first.task == "add" and first.source.size == (64, 48)
     (first, _), _ = read("folder", samples.own(tmp_path / "f"))
     assert first.task == "colour" and np.asarray(first.mask).mean() == pytest.approx(255 * 400 / (64 * 48))
+
+
+def test_turns_of_a_session_follow_each_other(tmp_path: Path):
+    (first, second), _ = read("magicbrush_turns", samples.magicbrush(tmp_path / "m"))
+    assert (first.after, first.last, first.task) == ("", False, "turn 1 of 2")
+    assert (second.after, second.last, second.task) == ("7-1", True, "turn 2 of 2")
+    _, broken = read("magicbrush_turns", samples.parquet(tmp_path / "gap", [
+        {"img_id": "1", "turn_index": turn, "source_img": samples.packed(1), "instruction": "x",
+         "target_img": samples.packed(2)} for turn in (1, 3)
+    ]))  # fmt: skip
+    assert len(broken) == 2 and "its session has the turns [1, 3]" in broken[0].reason
 
 
 def test_the_first_rows_alone(tmp_path: Path):

@@ -10,7 +10,7 @@ from ...batch.rows import Broken
 from ...training.data.rows import BrokenRow
 from ..items import About, Choice, Item
 
-NAMES = ("magicbrush", "emu", "gedit", "imgedit", "pie", "folder", "scenes")
+NAMES = ("magicbrush", "magicbrush_turns", "emu", "gedit", "imgedit", "pie", "folder", "scenes")
 
 
 def about(name: str) -> About:

@@ -1,7 +1,7 @@
 """GEdit-Bench: real users' instructions in 11 tasks, in English and in Chinese.
 
 Columns: task_type, key, instruction, instruction_language, input_image, input_image_raw, Intersection_exist. The source
-is input_image_raw. Published scores are a judge's (VIEScore), which is not asked here. Source: stepfun-ai/Step1X-Edit.
+is input_image_raw. Published scores are a judge's (VIEScore). Source: stepfun-ai/Step1X-Edit.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from . import tables
 
 ABOUT = About(
     "gedit",
-    "Rows of one language. The edit is brought to the source's size. The published scores are a judge's and are not "
-    "made here; the mean over the tasks' means is the published way. Source: stepfun-ai/Step1X-Edit, GEdit-Bench.",
+    "Rows of one language. The edit is brought to the source's size. The published scores are a judge's (VIEScore), "
+    "judge_overall with --judge; the mean over the tasks' means is the published way. "
+    "Source: stepfun-ai/Step1X-Edit, GEdit-Bench.",
     ("pixels", "clip", "dino", "quality", "unedited"),
     mean="tasks",
 )

@@ -1,7 +1,7 @@
 """ImgEdit-Bench, basic edits: basic_edit.json and the pictures that it names.
 
 {key: {id, prompt, edit_type}}; `id` is a path below the folder, or below `singleturn` in it. Published scores are a
-judge's, which is not asked here. Source: PKU-YuanGroup/ImgEdit, Benchmark.
+judge's, asked in words of its own for each edit_type. Source: PKU-YuanGroup/ImgEdit, Benchmark.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from ..items import About, Choice, Item, json_list, picture, words
 LIST = "basic_edit.json"
 ABOUT = About(
     "imgedit",
-    "The edit is brought to the source's size. The published scores are a judge's and are not made here; the mean over "
-    "the tasks' means is shown. Source: PKU-YuanGroup/ImgEdit, Benchmark.",
+    "The edit is brought to the source's size. The published scores are a judge's, judge_overall with --judge and a "
+    "question file for each edit_type; the mean over the tasks' means is shown. "
+    "Source: PKU-YuanGroup/ImgEdit, Benchmark.",
     ("pixels", "clip", "dino", "quality", "unedited"),
     mean="tasks",
 )

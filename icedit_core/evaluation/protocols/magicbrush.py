@@ -1,7 +1,7 @@
 """MagicBrush: every turn edited on its own, compared with the picture that a person made.
 
 Columns: img_id, turn_index, source_img, mask_img, instruction, target_img. Of several turns each starts from its own
-source_img ("all turns, independently"); turns edited one after the other are not run here.
+source_img ("all turns, independently"); magicbrush_turns.py has them edited one after the other.
 Source: OSU-NLP-Group/MagicBrush, evaluation/image_eval.py.
 """
 
@@ -30,10 +30,15 @@ ABOUT = About(
 
 
 def read(data: Path, choice: Choice) -> Iterator[Item | BrokenRow]:
-    return tables.items(data, ("source_img", "instruction", "target_img"), ("img_id", "turn_index", "mask_img"), _item)
+    return tables.items(data, ("source_img", "instruction", "target_img"), ("img_id", "turn_index", "mask_img"), item)
 
 
-def _item(key: str, values: dict[str, Any]) -> Item:
+def item(key: str, values: dict[str, Any]) -> Item:
+    """One turn.
+
+    Raises:
+        BrokenRow: its words or pictures cannot be read.
+    """
     if values.get("img_id") is not None and values.get("turn_index") is not None:
         key = f"{values['img_id']}-{values['turn_index']}"
     told = words(key, values["instruction"])

@@ -19,10 +19,7 @@ def items(
     Raises:
         ValueError: no shard has the needed columns.
     """
-    try:
-        table = Table(data, needed, wanted)
-    except ValueError as problem:
-        raise ValueError(str(problem).replace("training data:", "--data:")) from None
+    table = _table(data, needed, wanted)
     for index in range(len(table)):
         try:
             made = make(table.key(index), table[index])
@@ -31,3 +28,24 @@ def items(
             continue
         if made is not None:
             yield made
+
+
+def rows(data: Path, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The values of some columns, of every row that can be read.
+
+    Raises:
+        ValueError: no shard has the columns.
+    """
+    table = _table(data, needed, ())
+    for index in range(len(table)):
+        try:
+            yield table[index]
+        except BrokenRow:
+            continue
+
+
+def _table(data: Path, needed: tuple[str, ...], wanted: tuple[str, ...]) -> Table:
+    try:
+        return Table(data, needed, wanted)
+    except ValueError as problem:
+        raise ValueError(str(problem).replace("training data:", "--data:")) from None

@@ -18,11 +18,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ...foreign import line
+from ...plain_files import open_regular
 from ...ranking import Duel, together
 from .. import words
 from ..judge import Judge, Manner
@@ -115,6 +117,30 @@ class ComparingFile(_FileSet):
             return found, words.line(answer.text), ""
 
         return await in_both_orders(first, second, both_orders, prefer)
+
+
+def read(file: Path, where: str) -> ScoringFile | ComparingFile:
+    """Read a question file of the disk.
+
+    Args:
+        where: its name, for errors.
+    Raises:
+        ValueError: it cannot be read, or see `parse`.
+    """
+    try:
+        with open_regular(file, 4 * MOST_CHARACTERS) as opened:
+            text = opened.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _unread(where, "is not UTF-8") from None
+    except ValueError as error:
+        raise _unread(where, str(error)) from None
+    return parse(text.replace("\r\n", "\n"), where)
+
+
+def _unread(where: str, why: str) -> ValueError:
+    return ValueError(
+        f"{WHO}: the question file {line(where)} {line(why)}, but a text file in UTF-8 is needed. Save it as one."
+    )
 
 
 def parse(text: str, where: str) -> ScoringFile | ComparingFile:

@@ -1,0 +1,98 @@
+"""A ComfyUI that is started on this machine, and ends with the process that started it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import foreign
+from . import tied
+
+LOOPBACK = "127.0.0.1"
+MOST_LOG = 2000  # characters of its end that an error shows
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a ComfyUI is started.
+
+    Attributes:
+        folder: with ComfyUI's main.py.
+        python: that runs it; "" is the one that runs this.
+        arguments: further ones of main.py, e.g. ("--cpu",).
+    """
+
+    folder: Path
+    python: str = ""
+    arguments: tuple[str, ...] = ()
+
+
+class Started:
+    """A running ComfyUI at a free port of this machine.
+
+    Several of one folder do not meet: each has folders of its own for what it is sent and what it writes, because
+    ComfyUI numbers its files without asking others.
+
+    Raises:
+        OSError: it cannot be started.
+        ValueError: there is no ComfyUI in the folder.
+    """
+
+    def __init__(self, start: Start) -> None:
+        if not (start.folder / "main.py").is_file():
+            raise ValueError(
+                f"--comfyui got {start.folder}, but ComfyUI's main.py is not in it on {socket.gethostname()}."
+            )
+        port = _free_port()
+        self.url = f"http://{LOOPBACK}:{port}"
+        self._log = tempfile.TemporaryFile()
+        self._own = tempfile.TemporaryDirectory(prefix="icedit-comfyui-", ignore_cleanup_errors=True)
+        command = [start.python or sys.executable, "main.py", "--listen", LOOPBACK, "--port", str(port)]
+        command += ["--disable-auto-launch", *self._folders(Path(self._own.name))]
+        self._process = subprocess.Popen(
+            [sys.executable, tied.__file__, *command, *start.arguments],
+            cwd=start.folder,
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def said(self) -> str:
+        """The end of its log."""
+        size = self._log.seek(0, 2)
+        self._log.seek(max(0, size - MOST_LOG))
+        return foreign.text(self._log.read().decode("utf-8", "replace"), MOST_LOG)
+
+    def end(self) -> None:
+        """End it, and wait for that."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(2 * tied.GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._log.close()
+        self._own.cleanup()
+
+    @staticmethod
+    def _folders(own: Path) -> list[str]:
+        found = [f"--database-url=sqlite:///{(own / 'comfyui.db').as_posix()}"]
+        for name in ("input", "output", "temp", "user"):
+            (own / name).mkdir()
+            found.append(f"--{name}-directory={own / name}")
+        return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        number: int = probe.getsockname()[1]
+        return number
