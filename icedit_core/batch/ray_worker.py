@@ -52,6 +52,7 @@ class Worker:
     def __init__(self, server: str | None, start: Start | None) -> None:
         self._server, self._start = server, start
         self._started: Started | None = None
+        self._answers = False
         self._edits = asyncio.Lock()
         self._starts = asyncio.Lock()
 
@@ -129,8 +130,10 @@ class Worker:
             return str(self._server)
         async with self._starts:
             if self._started is None or self._started.ended:
-                self._started = Started(self._start)
+                self._started, self._answers = Started(self._start), False
+            if not self._answers:  # also if whoever started it was called off while it waited
                 await _answering(self._started)
+                self._answers = True
             return self._started.url
 
 

@@ -42,17 +42,19 @@ class Asked:
 
     Attributes:
         sets: task -> question set; "" is for every task that is not named.
+        learned: whether the judge thinks before it answers, once an answer has shown it.
     """
 
     judge: Judge
     sets: Mapping[str, QuestionSet]
+    learned: dict[str, bool] = field(default_factory=dict)
 
     def of(self, task: str) -> QuestionSet | None:
         return self.sets.get(task, self.sets.get(""))
 
     def head(self) -> dict[str, Any]:
         """What all records share."""
-        sets = {task or "all": f"{one.name}, {one.scale}" for task, one in sorted(self.sets.items())}
+        sets = {task or "all": f"{one.name}, {one.scale}{_words(one)}" for task, one in sorted(self.sets.items())}
         return {"icedit": "judged", "version": 1, "judge": self.judge.name, "questions": sets}
 
 
@@ -62,11 +64,19 @@ class Listening:
 
     judge: Judge
     instruction: str
+    learned: dict[str, bool]
     asked: list[tuple[str, Manner]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.thought_tokens = getattr(self.judge, "thought_tokens", 0)
-        self.thinks = False
+
+    @property
+    def thinks(self) -> bool:
+        return self.learned.get("thinks", False)
+
+    @thinks.setter
+    def thinks(self, value: bool) -> None:
+        self.learned["thinks"] = value
 
     @property
     def name(self) -> str:
@@ -141,7 +151,7 @@ async def _record(item: Item, opened: Opened, asked: Asked) -> dict[str, Any] | 
     questions = asked.of(item.task)
     if questions is None:
         return found | {"error": f"there are no questions for the task {foreign.line(item.task)}"}
-    listening = Listening(asked.judge, item.instruction)
+    listening = Listening(asked.judge, item.instruction, asked.learned)
     pictures = tensor(source), tensor(sized(edit, source.size))
     try:
         score = await _scoring(questions).score(listening, *pictures, item.instruction)
@@ -176,6 +186,12 @@ def _scoring(questions: QuestionSet) -> Scoring:
     if not isinstance(questions, Scoring):
         raise ValueError(f"--questions got {questions.name}, which compares two edits, but scores are needed.")
     return questions
+
+
+def _words(questions: QuestionSet) -> str:
+    """Tells a question file from another version of it."""
+    blocks = getattr(questions, "blocks", ())
+    return f", SHA-256 of its words {_hash([[*one.pictures, one.question] for one in blocks])}" if blocks else ""
 
 
 def _hash(value: Any) -> str:

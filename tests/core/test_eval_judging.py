@@ -121,6 +121,15 @@ def test_questions_of_ones_own_for_each_task(tmp_path, judge):
     assert every["0"]["overall"] == 4 and every["0"]["sc"] is None and every["0"]["questions"] == "Own"
     assert "no questions for the task style" in every["1"]["error"]
     assert judge.bodies[0]["messages"][-1]["content"][-1]["text"] == "Is it make it 0?"
+    (tmp_path / "words" / "colour.questions.txt").write_text(words + " Really?")
+    assert run(tmp_path, judge, "--questions", tmp_path / "words") == 2, "other words are another run"
+
+
+def test_a_judge_that_thinks_is_given_room(tmp_path, judge):
+    judge.says = lambda words, pictures: "<think>" if "JSON object alone" not in words else Scripted().says(words, 1)
+    assert run(tmp_path, judge, count=1) == 0
+    asked, before = len(judge.bodies), judge.bodies[0]["max_tokens"]
+    assert asked == 4 and judge.bodies[-1]["max_tokens"] > before
 
 
 @pytest.mark.parametrize(
