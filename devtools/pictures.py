@@ -51,6 +51,8 @@ THUMBNAILS = {  # template -> what is shown, of `_shown`, and what the picture s
     "changes_qwen_image_edit": ("kept background", "made by the demo model; Qwen-Image-Edit was not run"),
     "directedit_demo": ("captions", MADE),
     "directedit": ("captions", "made by the demo model; FLUX.1 dev was not run"),
+    "icedit_text_to_image_demo": ("from noise", MADE),
+    "icedit_text_to_image": ("from noise", "made by the demo model; FLUX.1 dev was not run"),
     "x2edit": ("background", "made by the demo model; X2Edit was not run"),
     "x2edit_turbo": ("recolour", "made by the demo model; X2Edit was not run"),
 }
@@ -83,7 +85,8 @@ async def _all(url: str) -> tuple[dict[str, Run], dict[str, Image.Image]]:
         boxed = "icedit_around_mask_demo"
         context = _graph(boxed, None)[1]["ICEditDiptych"][1]["context"]
         cards["mask"] = around(await _edit(client, workflow=boxed), context)
-        cards["captions"] = beside(await _captioned(client))
+        cards["captions"] = beside(await _captioned(client, "directedit_demo"))
+        cards["from noise"] = beside(await _captioned(client, "icedit_text_to_image_demo"))
         cards["early"] = await _early(client)
         cards["early swap"] = await _early(client, "swap")
         several = [await _edit(client, "swap", seed=seed) for seed in range(SEEDS)]
@@ -131,9 +134,9 @@ async def _edit(
     return Run(before, after, words, mask.convert("L"))
 
 
-async def _captioned(client: ComfyClient) -> Run:
-    """The shipped edit by two captions."""
-    graph, nodes = _graph("directedit_demo", None)
+async def _captioned(client: ComfyClient, workflow: str) -> Run:
+    """A shipped edit by captions."""
+    graph, nodes = _graph(workflow, None)
     graph["before"] = _preview([nodes["ICEditDemoScene"][0], 0])
     result = await client.run(graph, timeout=LIMIT)
     refs = (result.images("before")[0], next(iter(result.images(nodes["SaveImage"][0]))))

@@ -28,6 +28,7 @@ from .keep_unedited import keep_workflows
 from .models import MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 from .multi_turn import multi_turn_workflow
 from .only_changes import DEMO_STEPS, only_changes_workflows
+from .text_to_image import text_to_image_workflows
 from .x2edit import x2edit_workflows
 
 __all__ = [
@@ -79,7 +80,9 @@ def definitions() -> dict[str, Workflow]:
     keep_turns = {"keep_multi_turn": keep_turns_workflow(_note("keep_multi_turn"))}
     others = any_editor | keep_workflows(_note) | keep_turns | x2edit_workflows(_note)
     changes = only_changes_workflows(_note, _changes_demo())
-    inverted = directedit_workflows(_note, DEMO_SCENE, _demo_config()["panel"])
+    panel = _demo_config()["panel"]
+    inverted = directedit_workflows(_note, DEMO_SCENE, panel)
+    inverted |= text_to_image_workflows(_note, INSTRUCTION, DEMO_SCENE, panel)
     return _edits() | _turns() | _filters() | others | changes | inverted
 
 

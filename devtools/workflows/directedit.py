@@ -31,13 +31,16 @@ def directedit_workflows(note: Callable[[str], str], scene: Mapping[str, Any], p
     return {"directedit": _flux(note("directedit")), "directedit_demo": _demo(note("directedit_demo"), scene, panel)}
 
 
-def _flux(note: str) -> Workflow:
+def flux_dev_loaders() -> dict[str, Node]:
     encoders = {"clip_name1": CLIP_L["name"], "clip_name2": T5["name"], "type": "flux"}
-    loaders = {
+    return {
         "unet": Node("UNETLoader", {"unet_name": DEV["name"]}, models=(DEV,)),
         "clip": Node("DualCLIPLoader", encoders, models=(CLIP_L, T5)),
         "vae": Node("VAELoader", {"vae_name": AE["name"]}, models=(AE,), height=80),
     }
+
+
+def _flux(note: str) -> Workflow:
     prepare = {
         "seen": Node("FluxKontextImageScale", {"image": Link("image")}),
         "encode": Node("VAEEncode", {"pixels": Link("seen"), "vae": Link("vae")}),
@@ -46,7 +49,7 @@ def _flux(note: str) -> Workflow:
     edit = Node("ICEditDirectEdit", {"model": Link("unet"), **sides})
     image = Node("LoadImage", {"image": "example.png"}, title="Your picture")
     captions = _captions(Link("clip"), BEFORE, AFTER)
-    return _workflow(note, loaders, image, captions, prepare, edit, Link("vae"), "ICEdit/directedit")
+    return _workflow(note, flux_dev_loaders(), image, captions, prepare, edit, Link("vae"), "ICEdit/directedit")
 
 
 def _demo(note: str, scene: Mapping[str, Any], panel: int) -> Workflow:
