@@ -25,6 +25,7 @@ BENCHMARKS = {
     "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
     "interrupts": "devtools.bench.interrupts",  # what interrupted runs leave in the server's memory
+    "diptych-noise": "devtools.bench.diptych_noise",  # ICEdit from noise beside ICEdit by filling, on the demo's base
     "inversion": "devtools.bench.inversion",  # every method of DirectEdit on the demo's base, by captions
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts
     "multi-turn": "devtools.bench.multi_turn",  # what wears out over five edits of one picture
