@@ -22,6 +22,7 @@ MODULES = (
     "x2_size",
     "directedit",
     "diptych_noise",
+    "two_captions",
     "demo_model",
     "demo_scene",
     "candidates",

@@ -25,7 +25,7 @@ SAID = (  # functions and constants that hold nothing but what a person reads on
     *("icedit_core/retry.py:report", "icedit_core/retry.py:judged", "icedit_core/retry.py:reworded"),
     *("icedit_core/adapters/weights.py:summary", "icedit_core/expert_map.py:summary"),
     *("nodes/host/inversion.py:_report", "nodes/host/diptych_noise.py:_report"),
-    "icedit_core/inversion/values.py:report",
+    *("icedit_core/inversion/values.py:report", "icedit_core/two_captions.py:report"),
     *("icedit_core/evaluation/edits.py:report", "icedit_core/evaluation/metrics/quality.py:lacks_ssim"),
     *("icedit_core/evaluation/metrics/masked.py:lacks", "icedit_core/evaluation/metrics/unedited.py:lacks"),
     *("icedit_core/evaluation/metrics/clip.py:lacks", "icedit_core/evaluation/metrics/libraries.py:missing"),
