@@ -144,25 +144,31 @@ def over_ray(options: argparse.Namespace, folder: Path, comfyui: Path) -> dict[s
         process = started(options.python, rows, cluster, *arguments)
         both = {"ray worker 0", "ray worker 1"}
         wait_for(cluster, process, lambda made: len(made) >= options.rows // 3 and both == {m["server"] for m in made})
-        os.kill(workers()[0], signal.SIGKILL)
+        os.kill(processes(b"ray::Worker")[0], signal.SIGKILL)
         at_worker = len(recorded(cluster))
         wait_for(cluster, process, lambda made: len(made) >= 2 * options.rows // 3)
         process.kill()
         process.communicate()
         at_command = len(recorded(cluster))
         said = ended(started(options.python, rows, cluster, *arguments))
+        time.sleep(5)
+        left = len(processes(str(base).encode()))
     found = compared(alone, cluster, options.rows)
     kills = {"worker_killed_after": at_worker, "command_killed_after": at_command}
     goes_on = f"{at_command} of {options.rows} rows have a record" in said
-    return found | kills | {"goes_on": goes_on, "seconds": [round(seconds), round(time.monotonic() - begun)]}
+    return (
+        found
+        | kills
+        | {"goes_on": goes_on, "comfyuis_left": left, "seconds": [round(seconds), round(time.monotonic() - begun)]}
+    )
 
 
-def workers() -> list[int]:
-    """The processes of Ray's workers that hold a ComfyUI."""
+def processes(part: bytes) -> list[int]:
+    """The processes with this in their command line; a worker of Ray's that holds a ComfyUI is a ray::Worker."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if (folder / "cmdline").read_bytes().startswith(b"ray::Worker"):
+            if part in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -198,7 +204,7 @@ def _told(engine: str, one: dict[str, Any]) -> str:
     words = f"{engine}: rows by {by}"
     if engine == "ray":
         words += f"; the worker was killed after {one['worker_killed_after']} rows, the command after "
-        words += f"{one['command_killed_after']}; ray {one['ray']}"
+        words += f"{one['command_killed_after']}; {one['comfyuis_left']} ComfyUIs left at the end; ray {one['ray']}"
     return f"- {words}. {one['machine']}; the seconds are those of a machine with other work."
 
 

@@ -96,6 +96,8 @@ class Worker:
             raise PlaceLost(f"its ComfyUI cannot be started ({problem})", began=False) from problem
         async with ComfyClient(url, timeout=min(REQUEST, work.silence)) as client:
             done = await Server(client, work).edit(row)
+        if self._started is not None:
+            await asyncio.to_thread(self._started.empty)
         names = [Path(file).name for file in done.files]
         return Reply(
             "done",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from .. import foreign
 from . import tied
 
 LOOPBACK = "127.0.0.1"
+WRITTEN = ("output", "temp")  # folders of what it makes
 MOST_LOG = 2000  # characters of its end that an error shows
 
 
@@ -34,8 +36,8 @@ class Start:
 class Started:
     """A running ComfyUI at a free port of this machine.
 
-    Several of one folder do not meet: each has folders of its own for what it is sent and what it writes, because
-    ComfyUI numbers its files without asking others.
+    Several of one folder do not meet: each has folders of its own for what it writes, because ComfyUI numbers its files
+    without asking others.
 
     Raises:
         OSError: it cannot be started.
@@ -51,11 +53,12 @@ class Started:
         self.url = f"http://{LOOPBACK}:{port}"
         self._log = tempfile.TemporaryFile()
         self._own = tempfile.TemporaryDirectory(prefix="icedit-comfyui-", ignore_cleanup_errors=True)
-        command = [start.python or sys.executable, "main.py", "--listen", LOOPBACK, "--port", str(port)]
+        command = [start.python or sys.executable, tied.__file__, "main.py", "--listen", LOOPBACK, "--port", str(port)]
         command += ["--disable-auto-launch", *self._folders(Path(self._own.name))]
         self._process = subprocess.Popen(
-            [sys.executable, tied.__file__, *command, *start.arguments],
+            [*command, *start.arguments],
             cwd=start.folder,
+            start_new_session=os.name != "nt",
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -71,6 +74,13 @@ class Started:
         self._log.seek(max(0, size - MOST_LOG))
         return foreign.text(self._log.read().decode("utf-8", "replace"), MOST_LOG)
 
+    def empty(self) -> None:
+        """Remove what it has written so far, which was fetched; a long run would fill the disk."""
+        for name in WRITTEN:
+            for file in (Path(self._own.name) / name).rglob("*"):
+                if file.is_file():
+                    file.unlink(missing_ok=True)
+
     def end(self) -> None:
         """End it, and wait for that."""
         if self._process.stdin is not None:
@@ -85,7 +95,7 @@ class Started:
     @staticmethod
     def _folders(own: Path) -> list[str]:
         found = [f"--database-url=sqlite:///{(own / 'comfyui.db').as_posix()}"]
-        for name in ("input", "output", "temp", "user"):
+        for name in (*WRITTEN, "user"):
             (own / name).mkdir()
             found.append(f"--{name}-directory={own / name}")
         return found

@@ -1,46 +1,40 @@
-"""Run a command that ends when this script's standard input does: `python tied.py COMMAND ...`, standard library alone.
+"""Run a script that ends when its standard input does: `python tied.py SCRIPT ...`, standard library alone.
 
-Who starts it holds the other end of the pipe, which the system closes however that process ends. So a ComfyUI never
-outlives the worker that started it, and never keeps its GPU.
+Who starts it, in a session of its own, holds the other end of the pipe, which the system closes however that process
+ends. So a ComfyUI never outlives the worker that started it, and never keeps its GPU. The script runs in this very
+process: another one between them could be killed alone (Ray kills a dead worker's children, but not theirs).
 """
 
 from __future__ import annotations
 
 import os
+import runpy
 import signal
-import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 GRACE = 10.0  # seconds between asking and killing
 
 
-def main(command: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
-    child = subprocess.Popen(list(command), stdin=subprocess.DEVNULL, start_new_session=os.name != "nt")
-    threading.Thread(target=_end_with_the_pipe, args=(child,), daemon=True).start()
-    return child.wait()
+def main(command: Sequence[str]) -> None:
+    """Run the script with its arguments, in the folder that it lies in."""
+    threading.Thread(target=_end_with_the_pipe, daemon=True).start()
+    sys.argv = list(command)
+    sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
+    runpy.run_path(command[0], run_name="__main__")
 
 
-def _end_with_the_pipe(child: subprocess.Popen[bytes]) -> None:
+def _end_with_the_pipe() -> None:
     while os.read(0, 4096):
         pass
-    _signal(child, signal.SIGTERM)
-    try:
-        child.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        _signal(child, getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-def _signal(child: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the command and its children, if it still runs."""
-    if child.poll() is None:
-        if sys.platform == "win32":
-            child.terminate()
-        else:
-            os.killpg(child.pid, number)
+    if sys.platform == "win32" or os.getpgrp() != os.getpid():
+        os._exit(1)
+    os.killpg(0, signal.SIGTERM)  # its children, too
+    time.sleep(GRACE)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

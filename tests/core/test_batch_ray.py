@@ -71,6 +71,11 @@ async def test_a_comfyui_is_started_again_and_ends_with_its_worker(tmp_path):
     assert await worker.is_up()
     first = worker._started
     assert first is not None and "--cpu" in first.said()
+    picture_file = Path(first._own.name) / "output" / "a" / "1.png"
+    picture_file.parent.mkdir()
+    picture_file.write_bytes(picture())
+    first.empty()
+    assert not picture_file.exists() and picture_file.parent.parent.is_dir()
     first.end()
     assert await worker.is_up() and worker._started is not first
     await worker.close()
@@ -79,7 +84,7 @@ async def test_a_comfyui_is_started_again_and_ends_with_its_worker(tmp_path):
     assert lost.kind == "broken" and "main.py is not in it" in lost.words
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a killed process is POSIX's here")
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
 def test_what_a_killed_process_started_ends_too(tmp_path):
     (tmp_path / "main.py").write_text(ANSWERS)
     code = f"""
@@ -92,6 +97,7 @@ def test_what_a_killed_process_started_ends_too(tmp_path):
     )
     port = parent.stdout.readline().rpartition(":")[2].strip()
     assert running(port)
+    assert children_of(parent.pid) == running(port), "no process stands between, which could be killed alone"
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
     until = time.monotonic() + 20
@@ -100,9 +106,13 @@ def test_what_a_killed_process_started_ends_too(tmp_path):
         time.sleep(0.1)
 
 
-def running(port: str) -> bool:
-    seen = (file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists())
-    return any(b"main.py" in line and port.encode() in line for line in seen)
+def running(port: str) -> list[int]:
+    seen = {int(file.parent.name): file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()}
+    return [number for number, line in seen.items() if b"main.py" in line and port.encode() in line]
+
+
+def children_of(number: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
 
 
 def test_how_many_workers():
