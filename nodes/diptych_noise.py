@@ -6,6 +6,7 @@ from ..icedit_core.inversion.values import RULES
 from .host import diptych_noise
 from .host.report import say
 from .host.run import schedulers
+from .host.schema import seed_input
 
 FLUX_RULES = [choice for choice in RULES if choice != "joint"]
 
@@ -61,14 +62,7 @@ def _sockets() -> list:
 
 def _settings() -> list:
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="Of the right panel's noise.",
-        ),
+        seed_input("Of the right panel's noise.", drawn=True),
         io.Int.Input("steps", default=28, min=2, max=1000, tooltip="Steps each way."),
         io.Float.Input(
             "guidance",
