@@ -40,12 +40,12 @@ def export(out: Path, count: int, size: int = scenes.PANEL, seed: int = 0) -> Pa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write, made if it is not there")
+    parser.add_argument("--count", type=int, default=200, help="how many pairs; default: 200")
     parser.add_argument("--size", type=int, default=scenes.PANEL, help="side of a panel in pixels")
     parser.add_argument("--seed", type=int, default=0, help="of the first scene")
     args = parser.parse_args()
-    export(args.out, args.count, args.size, args.seed)
+    print(f"{args.count} pairs: {export(args.out, args.count, args.size, args.seed)}")
 
 
 if __name__ == "__main__":

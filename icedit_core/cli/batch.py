@@ -38,7 +38,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--engine", choices=("servers", "ray"), default="servers",
-        help="ray: over a Ray cluster, one ComfyUI a worker (pip install '.[ray]' on every machine)",
+        help="ray: over a Ray cluster, one ComfyUI a worker (pip install \".[ray]\" on every machine)",
     )  # fmt: skip
     parser.add_argument(
         "--ray-address", metavar="ADDRESS",
@@ -85,7 +85,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def check_engine(who: str, arguments: argparse.Namespace) -> None:
     """Raise ValueError if the engine's package is not there."""
     if arguments.engine == "ray":
-        needed.check(f"{who} --engine ray", {"ray": "ray"}, "pip install '.[ray]'")
+        needed.check(f"{who} --engine ray", {"ray": "ray"}, 'pip install ".[ray]"')
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: anything that the user can put right.
     """
-    needed.check("icedit compare", NEEDED, "pip install '.[eval]'")
+    needed.check("icedit compare", NEEDED, 'pip install ".[eval]"')
     from ..evaluation import compare, outcomes
 
     names = arguments.names or [None] * len(arguments.runs)

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: anything that the user can put right.
     """
-    needed.check("icedit convert", NEEDED, "pip install '.[torch]'")
+    needed.check("icedit convert", NEEDED, 'pip install ".[torch]"')
     from ..x2edit import convert
 
     print(convert.convert(arguments.folder, arguments.target))

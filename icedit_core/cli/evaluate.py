@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: anything that the user can put right.
         KeyboardInterrupt: by Ctrl-C or SIGTERM.
     """
-    needed.check("icedit eval", NEEDED, "pip install '.[eval]'")
+    needed.check("icedit eval", NEEDED, 'pip install ".[eval]"')
     batch.check_engine("icedit eval", arguments)
     from . import batching, evaluating
 

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: anything that the user can put right.
     """
-    needed.check("icedit keep", NEEDED, "pip install '.[keep]'")
+    needed.check("icedit keep", NEEDED, 'pip install ".[keep]"')
     from . import keeping
 
     return keeping.run(arguments)

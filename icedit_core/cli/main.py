@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add(commands.add_parser(name, help=words, description=words))
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # its first use reports on every font
     try:
         return COMMANDS[arguments.command].run(arguments)
     except ValueError as problem:

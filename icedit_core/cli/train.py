@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: anything that the user can put right.
     """
-    needed.check("icedit train", NEEDED, "pip install '.[train]'")
+    needed.check("icedit train", NEEDED, 'pip install ".[train]"')
     from ..training import config
 
     settings = config.load(arguments.config)

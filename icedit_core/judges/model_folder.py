@@ -124,7 +124,7 @@ def _check_version() -> None:
     if Version(found) < Version(OLDEST_TRANSFORMERS):
         raise ValueError(
             f"{_WHO}: transformers is {found}, but {OLDEST_TRANSFORMERS} or newer is needed. "
-            f"Run: pip install 'transformers>={OLDEST_TRANSFORMERS}' in ComfyUI's environment."
+            f'Run: pip install "transformers>={OLDEST_TRANSFORMERS}" in ComfyUI\'s environment.'
         )
 
 

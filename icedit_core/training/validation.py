@@ -83,20 +83,32 @@ def _sheet(strips: list[list[Tensor]], words: Sequence[str]) -> Image.Image:
     _, h, w = strips[0][0].shape
     size = max(11, h // 24)
     font, line = ImageFont.load_default(size), round(size * 1.5)
-    sheet = Image.new("RGB", (len(strips[0]) * (w + GAP) - GAP, line + len(strips) * (line + h + GAP) - GAP), "white")
+    width = len(strips[0]) * (w + GAP) - GAP
+    said = [_lines(words[i] if i < len(words) else "", font, width - 2 * GAP) for i in range(len(strips))]
+    tops = list(itertools.accumulate((line * len(lines) + h + GAP for lines in said), initial=line))
+    sheet = Image.new("RGB", (width, tops[-1] - GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for j, name in enumerate(COLUMNS):
         draw.text((j * (w + GAP) + GAP, line // 8), name, "grey", font)
-    for i, strip in enumerate(strips):
-        top = line + i * (line + h + GAP)
-        said = words[i] if i < len(words) else ""
-        while said and draw.textlength(said, font) > sheet.width - 2 * GAP:
-            said = said.removesuffix(" ...")[:-1].rstrip() + " ..." if len(said) > 4 else ""
-        draw.text((GAP, top + line // 8), said, "black", font)
+    for strip, lines, top in zip(strips, said, tops, strict=False):
+        for k, text in enumerate(lines):
+            draw.text((GAP, top + k * line + line // 8), text, "black", font)
         for j, picture in enumerate(strip):
             pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-            sheet.paste(Image.fromarray(pixels), (j * (w + GAP), top + line))
+            sheet.paste(Image.fromarray(pixels), (j * (w + GAP), top + line * len(lines)))
     return sheet
+
+
+def _lines(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """The words in lines of at most `width` px, one line at least; a longer word has a line of its own."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

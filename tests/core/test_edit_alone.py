@@ -74,7 +74,7 @@ def test_an_edit_needs_aiohttp_and_pillow_alone(light, tmp_path):
         ),
         (
             ("train", "my.toml"),
-            r"torch, transformers, Pillow cannot be imported, but it needs that. Run: pip install '.[train]'",
+            'torch, transformers, Pillow cannot be imported, but it needs that. Run: pip install ".[train]"',
         ),
     ],
 )

@@ -128,4 +128,4 @@ def test_without_torch_it_says_what_to_install(files, monkeypatch, capsys):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a))
     assert keep(files) == main.WRONG
-    assert "pip install '.[keep]'" in capsys.readouterr().err
+    assert 'pip install ".[keep]"' in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.autograd.graph import saved_tensors_hooks
@@ -192,6 +192,14 @@ def test_a_sheet_has_room_for_words_and_pictures(words):
     assert (sheet[:16] < 200).any(), "the columns are named"
     dark = (sheet == 0).all(-1).any()
     assert dark == bool(words)
+
+
+def test_long_words_on_a_sheet_are_wrapped_and_none_is_left_out():
+    words = "the background should be black and dark green stripes instead of white and blue ones"
+    lines = validation._lines(words, ImageFont.load_default(11), 288)
+    assert len(lines) > 1 and " ".join(lines) == words
+    strips = [[torch.zeros(3, 96, 96)] * 3]
+    assert validation._sheet(strips, [words]).height > validation._sheet(strips, ["make it red"]).height
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file modes are POSIX's")
