@@ -202,6 +202,8 @@ def page(result: dict[str, Any]) -> str:
 def _told(engine: str, one: dict[str, Any]) -> str:
     by = ", ".join(f"{place} {count}" for place, count in one["by"].items())
     words = f"{engine}: rows by {by}"
+    if engine == "servers":
+        words += f"; it was killed after {one['killed_after']} rows"
     if engine == "ray":
         words += f"; the worker was killed after {one['worker_killed_after']} rows, the command after "
         words += f"{one['command_killed_after']}; {one['comfyuis_left']} ComfyUIs left at the end; ray {one['ray']}"
