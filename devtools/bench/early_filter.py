@@ -11,6 +11,7 @@ Writes early_filter.json (with the table), early_filter.md and early_filter.png.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import time
@@ -24,6 +25,7 @@ from demo.model_files import WEIGHTS, hashes
 from demo.scenes import checker
 from devtools.bench import filter_page, filter_plot, filter_table
 from devtools.bench.progress import OUT, Progress
+from icedit_core import alike
 from workshop.host_model import HostModel
 from workshop.machine import describe
 
@@ -52,8 +54,8 @@ class Sampler:
         host.vae.first_stage_model.to(memory_format=torch.channels_last)  # a quarter faster, the same to 1e-6
 
     @torch.no_grad()
-    def stages(self, example: scenes.Example, seeds: int = SEEDS) -> np.ndarray:
-        """(previews in the order of EARLY and the finished picture, seeds, H, W, 3) in [0, 1]."""
+    def stages(self, example: scenes.Example, seeds: int, steps: int, early: tuple[int, ...]) -> np.ndarray:
+        """(previews in the order of `early` and the finished picture, seeds, H, W, 3) in [0, 1]."""
         host, config = self.host, self.host.config
         source = torch.from_numpy(example.source)[None]
         _, height, width, _ = source.shape
@@ -66,14 +68,14 @@ class Sampler:
         image, kept = latent["samples"], {}
 
         def keep(step, x0, x, total):
-            if step + 1 in filter_table.EARLY:
+            if step + 1 in early:
                 kept[step + 1] = model.model.process_latent_out(x0)
 
         noise = torch.cat([self.comfy.prepare_noise(image, seed) for seed in range(seeds)])
-        how = (config["steps"], 1.0, config["sampler"], config["scheduler"])
+        how = (steps, 1.0, config["sampler"], config["scheduler"])
         images = image.repeat(seeds, 1, 1, 1)
         done = self.comfy.sample(model, noise, *how, positive, negative, images, callback=keep, disable_pbar=True)
-        decoded = host.vae.decode(torch.cat([*(kept[m] for m in filter_table.EARLY), done]))
+        decoded = host.vae.decode(torch.cat([*(kept[m] for m in early), done]))
         return decoded[:, :, width:].clamp(0, 1).unflatten(0, (-1, seeds)).numpy()
 
 
@@ -84,7 +86,8 @@ def scene(index: int, tasks: tuple[str, ...]) -> scenes.Example:
 def row(sampler: Sampler, index: int, tasks: tuple[str, ...]) -> dict:
     """What the table holds of one scene."""
     example = scene(index, tasks)
-    verdicts = [[example.check(picture) for picture in stage] for stage in sampler.stages(example)]
+    stages = sampler.stages(example, SEEDS, filter_table.STEPS, filter_table.EARLY)
+    verdicts = [[example.check(picture) for picture in stage] for stage in stages]
     distances = np.round([[distance(verdict) for verdict in stage] for stage in verdicts], DIGITS).tolist()
     return {
         "scene": index,
@@ -93,15 +96,36 @@ def row(sampler: Sampler, index: int, tasks: tuple[str, ...]) -> dict:
         "success": "".join("01"[verdict.success] for verdict in verdicts[-1]),
         "previews": dict(zip(map(str, filter_table.EARLY), distances, strict=False)),
         "finished": distances[-1],
+        **agreement(example.source, stages[filter_table.EARLY.index(filter_page.SHOWN_EARLY)]),
     }
 
 
-def record(folder: Path, count: int, tasks: tuple[str, ...], seconds: float) -> tuple[list[dict], dict]:
-    """The table, a row per scene, and how it was made; rows that an earlier run left in `folder` are taken over."""
+def agreement(source: np.ndarray, previews: np.ndarray) -> dict:
+    """How far every two previews are apart by the rule of Best Of, (0, 1), (0, 2) ... and which change anything."""
+    before, after = (alike.small(torch.from_numpy(source)), [alike.small(torch.from_numpy(p)) for p in previews])
+    pairs = itertools.combinations(after, 2)
+    return {
+        "apart": [round(alike.difference(before, one, two), DIGITS) for one, two in pairs],
+        "changes": "".join("01"[alike.changes(before, one)] for one in after),
+    }
+
+
+def written(out: Path, made: dict) -> dict[str, dict]:
+    """The rows of the table in `out`, if it was made in the same way."""
+    file = out / "early_filter.json"
+    result = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    alike = result.keys() >= made.keys() and all(result[name] == value for name, value in made.items())
+    return {str(line["scene"]): line for line in result["table"]} if alike else {}
+
+
+def record(folder: Path, out: Path, count: int, tasks: tuple[str, ...], seconds: float) -> tuple[list[dict], dict]:
+    """The table, a row per scene, and how it was made; rows of earlier runs in `folder` and `out` are taken over."""
     made = {"sha256": hashes(), "tasks": list(tasks), "seeds": SEEDS, "first_scene": FIRST_SCENE}
+    made |= {"steps": filter_table.STEPS, "early": list(filter_table.EARLY)}
     rows: list[dict] = []
     start, sampler = time.monotonic(), None
     with Progress("early-filter", count, made, folder, remove=False) as progress:  # more scenes may follow
+        progress.results = written(out, made) | progress.results
         for index in range(count):
             if str(index) not in progress.results:
                 if time.monotonic() - start >= seconds:
@@ -110,7 +134,7 @@ def record(folder: Path, count: int, tasks: tuple[str, ...], seconds: float) -> 
                 progress.add(str(index), row(sampler, index, tasks))
             rows.append(progress.results[str(index)])
     config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
-    used = ("steps", "sampler", "scheduler", "guidance", "panel")
+    used = ("sampler", "scheduler", "guidance", "panel")
     return rows, made | {name: config[name] for name in used} | {"machine": machine()}
 
 
@@ -160,7 +184,7 @@ def main() -> None:
         result = json.loads((args.out / "early_filter.json").read_text(encoding="utf-8"))
         rows, made = result["table"], {name: result[name] for name in list(result)[: list(result).index("scenes")]}
     else:
-        rows, made = record(OUT, args.scenes, tuple(args.tasks), args.seconds)
+        rows, made = record(OUT, args.out, args.scenes, tuple(args.tasks), args.seconds)
     write(figures(rows, made), args.out)
     log.info("%s", (args.out / "early_filter.md").read_text(encoding="utf-8"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .filter_table import ACCURACIES, COUNTS, EARLY, LEANINGS, calls
 
-SHOWN_EARLY = 2  # of 12 steps: the share of the schedule nearest to the paper's 10 of 50
+SHOWN_EARLY = EARLY[-1]
 PAPER = (
     # judge, M, m, NFE, GPT score on Emu; n = 50. Source: ICEdit, arXiv 2504.20690, the early filter's table
     ("none", 1, None, 50, 0.68),

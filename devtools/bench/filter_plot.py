@@ -75,7 +75,8 @@ def plot(result: dict) -> Image.Image:
     shares = [cell["success"] for cell in (*result["oracle"], *result["judges"])]
     low, high = int(min(shares) * 20) / 20, -int(-max(shares) * 20 // 1) / 20
     ys = [low + 0.05 * i for i in range(round((high - low) / 0.05) + 1)]
-    _calls(Axes(pen, 0, "A judge that is never wrong", "model calls (NFE)", range(0, 141, 20), ys), result)
+    calls = range(0, max(cell["nfe"] for cell in result["oracle"]) + 20, 20)
+    _calls(Axes(pen, 0, "A judge that is never wrong", "model calls (NFE)", calls, ys), result)
     ticks = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
     title = f"Judges that err (m = {SHOWN_EARLY})"
     _accuracy(Axes(pen, PANEL[0], title, "right on a pair of previews (p)", ticks, ys), result)
@@ -85,14 +86,14 @@ def plot(result: dict) -> Image.Image:
 def _calls(axes: Axes, result: dict) -> None:
     axes.frame()
     cells = {(cell["M"], cell["m"]): cell for cell in result["oracle"]}
-    for early, colour in zip(EARLY, COLOURS, strict=True):
+    for early, colour in zip(EARLY, COLOURS, strict=False):
         points = [(cells[count, early]["nfe"], cells[count, early]["success"]) for count in COUNTS]
         axes.line(points, colour)
     for count in COUNTS:
         cell = cells[count, EARLY[-1]]
         axes.text(axes.at(cell["nfe"], cell["success"]), f"M = {count}", (4, 14), "mm", 11, COLOURS[-1])
     axes.key(
-        [(f"m = {m} of {result['steps']}", colour, False) for m, colour in zip(EARLY, COLOURS, strict=True)], 0.7, 0.8
+        [(f"m = {m} of {result['steps']}", colour, False) for m, colour in zip(EARLY, COLOURS, strict=False)], 0.7, 0.8
     )
 
 

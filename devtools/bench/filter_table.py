@@ -14,7 +14,8 @@ import numpy as np
 from icedit_core.candidates import steps_taken
 
 COUNTS = (1, 2, 4, 6, 12)
-EARLY = (1, 2, 4, 10)
+STEPS = 50  # as published
+EARLY = (4, 10)  # published too: 8 and 20 % of the steps
 ACCURACIES = (0.43, 0.56, 0.62, 0.68, 0.76, 0.9)
 LEANINGS = (-0.2, 0.0, 0.2)  # a judge with a bias is right this much more often when the better edit is shown first
 DRAWS = 200_000

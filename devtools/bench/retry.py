@@ -25,7 +25,7 @@ import torch
 from demo import scenes
 from demo.model_files import hashes
 from demo.scenes.wordings import WORDS
-from devtools.bench import filter_table, retry_page
+from devtools.bench import retry_page
 from devtools.bench.early_filter import Sampler
 from devtools.bench.progress import OUT, Progress
 from icedit_core import retry
@@ -73,8 +73,8 @@ def sampled(sampler: Sampler, index: int) -> dict:
     example = scenes.make(scenes.UNSEEN + FIRST_SCENE + index, scenes.PANEL, TASKS[index % len(TASKS)])
     found = {}
     for name, text in wordings(example).items():
-        stages = sampler.stages(replace(example, instruction=text), ROUNDS)
-        seen = stages[filter_table.EARLY.index(EARLY)]
+        stages = sampler.stages(replace(example, instruction=text), ROUNDS, STEPS, (EARLY,))
+        seen = stages[0]
         found[name] = {
             "words": text,
             "seen": "".join("01"[example.check(one).success] for one in seen),
