@@ -39,6 +39,7 @@ def test_replace_all_brings_words_and_picture_and_says_what_is_left(canvas: Canv
     area = next(area for area in canvas.page.locator("textarea").all() if area.input_value() == WORDS)
     assert area.is_visible() and area.bounding_box()["height"] > 30, "without changing the tab"
     canvas.shot(f"moved_prompt_{linked}")
+    assert linked or not [pair for pair in canvas.overlaps() if "LoadImage" in pair or "Load Image" in pair]
     canvas.approach(diptych)
     canvas.page.locator(".icedit-pictures").get_by_text("put ICEdit Restore in the place of the crop").first.wait_for()
     canvas.shot(f"moved_diptych_{linked}")

@@ -3,28 +3,49 @@
 import { app } from "../../../scripts/app.js";
 import { words } from "./node_pictures.js";
 
-const GAP = 40; // px between the new Load Image and the diptych
+const GAP = 40; // px between the new Load Image and other nodes
+const PREVIEW = 340; // px that a Load Image is high at least once it shows its picture
 const TODO = {
     en: {
         head: "Moved over from the official pack. Left to do by hand:",
         none: "Moved over from the official pack. Nothing is left to do.",
-        image: "connect a Load Image to image;",
-        restore: "put ICEdit Restore in the place of the crop, with layout from here: the result has your picture's size then;",
-        lora: "for the MoE-LoRA take ICEdit Load LoRA: the stock loader cannot read it.",
+        between: "; ",
+        end: ".",
+        image: "connect a Load Image to image",
+        restore: "put ICEdit Restore in the place of the crop, with layout from here: the result has your picture's size then",
+        lora: "for the MoE-LoRA take ICEdit Load LoRA: the stock loader cannot read it",
     },
     zh: {
         head: "已从原作者的节点包迁移过来。还需手动完成：",
         none: "已从原作者的节点包迁移过来，不需要再做什么。",
-        image: "把“加载图像”连到 image；",
-        restore: "用 ICEdit 还原代替裁剪节点，layout 从这里连过去：结果就与原图同尺寸；",
-        lora: "MoE-LoRA 请用 ICEdit 加载LoRA：ComfyUI 自带的加载器读不了它。",
+        between: "；",
+        end: "。",
+        image: "把“加载图像”连到 image",
+        restore: "用 ICEdit 还原代替裁剪节点，layout 从这里连过去：结果就与原图同尺寸",
+        lora: "MoE-LoRA 请用 ICEdit 加载LoRA：ComfyUI 自带的加载器读不了它",
     },
 };
 
-/** Put a Load Image with that file left of the diptych and connect it. */
+/** Where a node of that size fits at the height of `node`: left of it, and of all that stands there. */
+function placeBeside(node, [width, height]) {
+    const title = LiteGraph.NODE_TITLE_HEIGHT;
+    const [top, bottom] = [node.pos[1] - title, node.pos[1] + height];
+    const inRow = node.graph._nodes.filter(
+        (other) => other.pos[1] - title < bottom + GAP && other.pos[1] + other.size[1] + GAP > top,
+    );
+    let x = node.pos[0] - width - GAP;
+    for (const other of inRow.sort((one, two) => two.pos[0] - one.pos[0])) {
+        const free = x + width + GAP <= other.pos[0] || x >= other.pos[0] + other.size[0] + GAP;
+        if (!free) x = other.pos[0] - width - GAP;
+    }
+    return [x, node.pos[1]];
+}
+
+/** Put a Load Image with that file beside the diptych and connect it. */
 function carry(node, file) {
     const loader = LiteGraph.createNode("LoadImage");
-    loader.pos = [node.pos[0] - loader.size[0] - GAP, node.pos[1]];
+    loader.size = [loader.size[0], Math.max(loader.size[1], PREVIEW)];
+    loader.pos = placeBeside(node, loader.size);
     node.graph.add(loader);
     loader.widgets.find((widget) => widget.name === "image").value = file;
     loader.connect(0, node, node.inputs.findIndex((input) => input.name === "image"));
@@ -44,7 +65,8 @@ function left(node) {
 function say(node) {
     const texts = words(TODO);
     const todo = left(node);
-    const text = todo.length ? [texts.head, ...todo.map((name) => texts[name])].join(" ") : texts.none;
+    const items = todo.map((name) => texts[name]).join(texts.between) + texts.end;
+    const text = todo.length ? `${texts.head} ${items}` : texts.none;
     node.iceditPictures.hintHeight = 110;
     node.iceditPictures.say(text);
     app.extensionManager?.toast?.add({ severity: "info", summary: "ICEdit", detail: text, life: 20000 });
