@@ -32,7 +32,7 @@ def test_the_numbers_are_those_of_icedit_eval(tmp_path):
     edit = samples.image(1)
     edit.paste((255, 0, 0), (12, 12, 28, 28))
     edit.save(tmp_path / "edit.png")
-    about, kept = protocols.about("folder"), {"good": {"edit": tmp_path / "edit.png"}}
+    about, kept = protocols.about("folder"), {"good": {"files": ["edit.png"]}}
     items = protocols.read("folder", data, Choice())
     expected = next(line for line in measured(items, about, Models(), kept, tmp_path) if line["row"] == "good")
     mask = torch.zeros(1, SIZE[1], SIZE[0])
