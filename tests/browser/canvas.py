@@ -96,6 +96,17 @@ class Canvas:
     def setting(self, name: str, value: Any) -> None:
         self.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
 
+    def cards(self, dialog: Any, count: int) -> list[Any]:
+        """The cards in the template browser, which shows more of them when its end comes into view."""
+        for _ in range(40):
+            found = [card for card in dialog.locator("[data-testid^=template-workflow-]").all() if card.is_visible()]
+            if len(found) >= count:
+                break
+            found[-1].hover()
+            self.page.mouse.wheel(0, 3000)
+            self.page.wait_for_timeout(250)
+        return found
+
     def overlaps(self) -> list[str]:
         """Pairs of nodes of which one lies over the other."""
         pairs = itertools.combinations(self.ask("boxes"), 2)

@@ -16,9 +16,8 @@ def test_the_template_browser_lists_them_with_pictures_and_opens_one(canvas: Can
     canvas.command("Comfy.BrowseTemplates")
     dialog = canvas.page.get_by_role("dialog")
     dialog.get_by_text("ICEdit", exact=True).click()
-    cards = dialog.locator("[data-testid^=template-workflow-]")
     dialog.get_by_test_id("template-workflow-icedit_demo").wait_for()
-    listed = [card.get_attribute("data-testid") for card in cards.all() if card.is_visible()]
+    listed = [card.get_attribute("data-testid") for card in canvas.cards(dialog, len(NAMES))]
     assert sorted(listed) == [f"template-workflow-{name}" for name in NAMES]
     canvas.page.wait_for_function(
         """() => [...document.querySelectorAll('[data-testid^="template-workflow-"][data-testid*="_"] img')]

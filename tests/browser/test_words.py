@@ -34,7 +34,7 @@ def cards(canvas: Canvas, language: str) -> list[list[str]]:
     dialog.get_by_text("ICEdit", exact=True).click()
     first = NAMES["icedit_demo"][language][0]
     dialog.get_by_text(first, exact=True).wait_for()
-    shown = [card for card in dialog.locator("[data-testid^=template-workflow-]").all() if card.is_visible()]
+    shown = canvas.cards(dialog, len(NAMES))
     places = [(card.bounding_box()["y"], card.bounding_box()["x"], card) for card in shown]
     found = [card for _, _, card in sorted(places, key=lambda place: place[:2])]
     texts = [[card.locator("h3").inner_text(), card.locator("p").first.inner_text()] for card in found]
@@ -45,7 +45,8 @@ def cards(canvas: Canvas, language: str) -> list[list[str]]:
 
 
 def report(canvas: Canvas, number: int) -> str:
-    """What a node says of the last run."""
+    """What a node says of the last run; the page may show it a moment after the run's end."""
+    canvas.wait("widget", number, "$$node-text-preview")
     return canvas.get(number, "$$node-text-preview")
 
 
