@@ -46,7 +46,8 @@ def cards(canvas: Canvas, language: str) -> list[list[str]]:
 
 def report(canvas: Canvas, number: int) -> str:
     """What a node says of the last run; the page may show it a moment after the run's end."""
-    canvas.wait("widget", number, "$$node-text-preview")
+    shown = "([id, name]) => Boolean(look.widget(id, name))"
+    canvas.page.wait_for_function(shown, arg=[number, "$$node-text-preview"])
     return canvas.get(number, "$$node-text-preview")
 
 
@@ -79,6 +80,10 @@ def test_in_chinese_cards_titles_notes_and_choices_are_chinese(chinese: Canvas):
     )
     assert fit[0] == "resize" and HAN.search(fit[1]), "shown in Chinese, queued as ever"
     chinese.new_seed()
+    another = " " * (chinese.renderer == "nodes2")  # a prompt that ran before, for the other renderer, is not run again
+    chinese.page.evaluate(
+        "([id, more]) => { look.widget(id, 'instruction').value += more; }", [chinese.node("ICEditPrompt"), another]
+    )
     chinese.finished(chinese.run())
     restore = chinese.node("ICEditRestore")
     assert HAN.search(report(chinese, restore)) and "Changed" not in report(chinese, restore)
