@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 import comfy.ldm.flux.model
 import comfy.sample
 import comfy.samplers
-import comfy.utils
-import latent_preview
 import torch
 from torch import Tensor
 
@@ -15,7 +13,7 @@ from ...icedit_core.inversion.diptych import WHO, paint
 from ...icedit_core.inversion.values import Values, rule
 from ...icedit_core.panels import left, left_tokens, right
 from ...icedit_core.pixels import covered
-from . import fill
+from . import fill, one_call
 from .inversion import back
 from .inversion_inputs import require
 from .value_hooks import blocks_of, free_memory, hand_over
@@ -110,35 +108,14 @@ class _Run:
         Args:
             fresh: (B, C, h, w), the right half's noise.
         """
-        total = 2 * self.plan.steps
-        show = latent_preview.prepare_callback(self.guider.model_patcher, total)
-        try:
-            samples = self.guider.sample(
-                torch.cat([torch.zeros_like(fresh), fresh], -1),
-                latent,
-                comfy.samplers.KSAMPLER(self._sampler),
-                self.plan.sigmas,
-                callback=lambda step, x0, x, _total: show(step, x0, x, total),
-                disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-                seed=self.plan.seed,
-            )
-        finally:
-            if self.values is not None:
-                self.values.clear()
-        return samples.to(comfy.model_management.intermediate_device())
+        noise, total = torch.cat([torch.zeros_like(fresh), fresh], -1), 2 * self.plan.steps
+        return one_call.sample(self.guider, self._sampler, noise, latent, self.plan, total, self.values)
 
     def _sampler(self, model, x, sigmas, extra_args=None, callback=None, disable=None) -> Tensor:
         field = Velocity(self.guider, model, extra_args, self.values)
-        step = 0
-
-        def seen(state: Tensor, x0: Tensor) -> None:
-            nonlocal step
-            callback({"i": step, "denoised": x0, "x": state})
-            step += 1
-
         plan = Plan(sigmas, inject=self.plan.inject, who=WHO)
         self.clean = left(model.latent_image)
-        self.made = paint(self.clean, right(model.noise), field, plan, seen, self.lock)
+        self.made = paint(self.clean, right(model.noise), field, plan, one_call.watched(callback), self.lock)
         self.calls = field.calls
         return self.made
 

@@ -4,15 +4,12 @@ from typing import Any
 
 import comfy.model_management
 import comfy.sample
-import comfy.samplers
-import comfy.utils
-import latent_preview
 import torch
 from torch import Tensor
 
 from ...icedit_core.inversion import METHODS, STEPS, WHO, Edited, Plan, relative_error
 from ...icedit_core.inversion.values import Values, rule
-from . import fill
+from . import fill, one_call
 from .inversion_inputs import Asked, mask_of, require, sigmas
 from .value_hooks import blocks_of, free_memory, hand_over
 from .velocity import SOURCE, TARGET, TwoPrompts, Velocity, embeds, with_guidance
@@ -68,36 +65,16 @@ class _Run:
 
     def sample(self, latent: Tensor) -> Tensor:
         total = STEPS[self.method] * len(self.plan.taken)
-        show = latent_preview.prepare_callback(self.guider.model_patcher, total)
-        try:
-            samples = self.guider.sample(
-                torch.zeros_like(latent, dtype=torch.float32, device="cpu"),
-                latent,
-                comfy.samplers.KSAMPLER(self._sampler),
-                self.plan.sigmas[self.plan.start :],
-                callback=lambda step, x0, x, _total: show(step, x0, x, total),
-                disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-                seed=self.plan.seed,
-            )
-        finally:
-            if self.values is not None:
-                self.values.clear()
-        return samples.to(comfy.model_management.intermediate_device())
+        noise = torch.zeros_like(latent, dtype=torch.float32, device="cpu")
+        return one_call.sample(self.guider, self._sampler, noise, latent, self.plan, total, self.values)
 
     def _sampler(self, model, x, sigmas, extra_args=None, callback=None, disable=None) -> Tensor:
         field = Velocity(self.guider, model, extra_args, self.values)
-        step = 0
-
-        def seen(state: Tensor, x0: Tensor) -> None:
-            nonlocal step
-            callback({"i": step, "denoised": x0, "x": state})
-            step += 1
-
         plan = self.plan
         mask = None if plan.mask is None else plan.mask.to(x)
         own = Plan(plan.sigmas.to(x), plan.start, plan.inject, mask, plan.seed)
         self.clean = model.latent_image
-        self.edited = METHODS[self.method](self.clean, field, own, seen)
+        self.edited = METHODS[self.method](self.clean, field, own, one_call.watched(callback))
         self.calls = field.calls
         return self.edited.latent
 
