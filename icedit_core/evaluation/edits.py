@@ -68,10 +68,10 @@ def measure(
     for index in range(len(edit)):
         step()
         place = index % len(source)
-        picture = eight_bit(edit[index])
-        target = None if given.target is None else eight_bit(given.target[place % len(given.target)])
+        picture = as_saved(edit[index])
+        target = None if given.target is None else as_saved(given.target[place % len(given.target)])
         mask = None if masks is None else Image.fromarray((masks[place] > 0.5).cpu().numpy().astype(np.uint8) * 255)
-        pair = paired(eight_bit(source[place]), picture, target, mask, captions)
+        pair = paired(as_saved(source[place]), picture, target, mask, captions)
         values, left = metrics.measure(pair, models, FILES)
         found.append(Measured(values, left, picture.size))
     return found
@@ -119,7 +119,7 @@ def numbers(found: Sequence[Measured], given: Given, models: Models) -> str:
     return json.dumps(whole, allow_nan=False, indent=1)
 
 
-def eight_bit(picture: Tensor) -> Image.Image:
+def as_saved(picture: Tensor) -> Image.Image:
     """The picture (H, W, 3 or 4) as the host's SaveImage writes it, without its transparency."""
     return Image.fromarray((picture[..., :3].float() * 255).clamp(0, 255).byte().cpu().numpy())
 
