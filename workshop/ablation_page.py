@@ -5,6 +5,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo import scenes
 
+from . import report
+
 # The paper's table on Emu (arXiv 2504.20690): CLIP-I, CLIP-T, GPT score.
 PAPER = {
     "base_no_ic": (0.681, 0.258, 0.14),
@@ -60,25 +62,20 @@ def _head(result: dict) -> list[str]:
 def _main_table(result: dict) -> list[str]:
     groups = ("all", *scenes.TASKS, *scenes.SPLITS)
     names = ["all", *scenes.TASKS, *SPLIT_LABELS.values()]
-    lines = [
-        f"| | M parameters | {' | '.join(names)} | error outside | paper: GPT |",
-        "|---|" + "---|" * (len(names) + 3),
-    ]
+    rows = []
     for name, variant in result["variants"].items():
         own = variant["figures"]
         millions = f"{variant['parameters'] / 1e6:.2f}" if "parameters" in variant else "-"
-        shares = _shares(own, groups)
         paper = f"{PAPER[name][2]:.2f}" if name in PAPER else "-"
-        lines.append(f"| {LABELS[name]} | {millions} | {shares} | {own['all']['outside']:.3f} | {paper} |")
+        rows.append([LABELS[name], millions, *_shares(own, groups), f"{own['all']['outside']:.3f}", paper])
     top = result["ceiling"]
-    shares = _shares(top, groups)
-    lines.append(f"| autoencoder's ceiling | - | {shares} | {top['all']['outside']:.3f} | - |")
-    return [*lines, ""]
+    rows.append(["autoencoder's ceiling", "-", *_shares(top, groups), f"{top['all']['outside']:.3f}", "-"])
+    return [*report.table(["", "M parameters", *names, "error outside", "paper: GPT"], rows), ""]
 
 
-def _shares(figures: dict, groups: tuple[str, ...]) -> str:
+def _shares(figures: dict, groups: tuple[str, ...]) -> list[str]:
     """The success of each group; few scenes have none of some."""
-    return " | ".join(f"{figures[group]['success']:.1%}" if group in figures else "-" for group in groups)
+    return [f"{figures[group]['success']:.1%}" if group in figures else "-" for group in groups]
 
 
 def _usage(result: dict) -> list[str]:
@@ -94,10 +91,11 @@ def _usage(result: dict) -> list[str]:
         f"LoRA-MoE, IC prompt, shares of all tokens in the routed layer that tells the families apart most (number "
         f"{layer + 1} of {stacked.shape[1]}; all of them are in the JSON file):",
         "",
-        "| | " + " | ".join(f"expert {i}" for i in range(stacked.shape[2])) + " |",
-        "|---|" + "---|" * stacked.shape[2],
     ]
-    lines += [f"| {t} | " + " | ".join(f"{share:.0%}" for share in usage[t][layer]) + " |" for t in usage]
+    lines += report.table(
+        ["", *(f"expert {i}" for i in range(stacked.shape[2]))],
+        ([task, *(f"{share:.0%}" for share in shares[layer])] for task, shares in usage.items()),
+    )
     return [*lines, ""]
 
 

@@ -8,7 +8,6 @@ pasted back from the source.
 """
 
 import argparse
-import json
 import logging
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image, ImageDraw
 from demo import scenes
 from demo.model_files import WEIGHTS, hashes
 
+from . import report
 from .figures import figures
 from .host_model import HostModel
 from .machine import describe
@@ -93,16 +93,15 @@ def table(result: dict) -> str:
         "edit below 0.10 and outside below 0.04. The ceiling is the same check on the target after encoding and "
         "decoding. Nothing is pasted back from the source.",
         "",
-        "| edits | scenes | success | with noise_mask | ceiling | error outside | ceiling's error outside |",
-        "|---|---|---|---|---|---|---|",
     ]
+    head = ["edits", "scenes", "success", "with noise_mask", "ceiling", "error outside", "ceiling's error outside"]
+    rows = []
     for name, own in result["model"].items():
         masked, ceiling = result["model_noise_mask"][name], result["ceiling"][name]
-        lines.append(
-            f"| {name} | {own['scenes']} | {own['success']:.0%} | {masked['success']:.0%} | {ceiling['success']:.0%} "
-            f"| {own['outside']:.3f} | {ceiling['outside']:.3f} |"
-        )
+        shares = [f"{one['success']:.0%}" for one in (own, masked, ceiling)]
+        rows.append([name, own["scenes"], *shares, *(f"{one['outside']:.3f}" for one in (own, ceiling))])
     lines += [
+        *report.table(head, rows),
         "",
         f"Given another scene's instruction, {result['shuffled_success']:.0%} pass: the text decides.",
         f"{result['seconds_per_edit']:.2f} s an edit (median); all measurements together {result['seconds']:.0f} s on "
@@ -142,9 +141,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     result, examples, edits = measure(HostModel(args.weights), args.weights, args.count)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "demo_model.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (args.out / "demo_model.md").write_text(table(result), encoding="utf-8")
+    report.write(args.out, "demo_model", result, table(result))
     contact_sheet(examples, edits).save(args.out / "demo_model.png", optimize=True)
     log.info("%s", table(result))
 

@@ -9,7 +9,6 @@ that was stopped goes on with the variants it had measured.
 """
 
 import argparse
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -22,7 +21,7 @@ import torch
 
 from demo import scenes
 from devtools.bench.progress import Progress, code, packed, unpacked
-from workshop import ablation_page
+from workshop import ablation_page, report
 from workshop.ablation import VARIANTS, ceiling, facts_of, measure
 from workshop.machine import describe
 
@@ -63,9 +62,7 @@ def write(kept: dict, found: dict[str, dict], facts: dict, shown: list, out: Pat
         "torch": torch.__version__,
     }
     page = ablation_page.page(result)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "ablation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (out / "ablation.md").write_text(page, encoding="utf-8")
+    report.write(out, "ablation", result, page)
     pictures = {
         name: [unpacked(text).astype(np.float32) / 255 for text in part["shown"]]
         for name, part in found.items()
@@ -86,8 +83,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     facts, examples = facts_of(args.count), scenes.unseen(args.count)
-    out = args.out / "ablation.json"
-    kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    kept = report.read(args.out, "ablation")
     wanted = list(args.only)
     if {k: kept.get(k) for k in facts} != facts:
         kept, wanted = {"variants": {}}, [CEILING, *wanted]

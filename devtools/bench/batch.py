@@ -30,6 +30,7 @@ from PIL import Image
 from demo import scenes
 from devtools.server import _base_folder, running_host
 from icedit_core.batch import records
+from workshop import report
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,18 +184,19 @@ def page(result: dict[str, Any]) -> str:
         f"Unseen scenes of the demo, {STEPS} steps each, edited by one ComfyUI and again as said; a row is equal if "
         "its seed, its graph and every pixel are. Made by `python dev.py bench batch`.",
         "",
-        "| | rows | missing | twice | failed | equal | seconds alone, and so |",
-        "|---|---|---|---|---|---|---|",
     ]
     names = {
         "servers": "two servers, one killed half-way",
         "ray": "two Ray workers, each with a ComfyUI of its own, one killed, then the command killed and started again",
     }
-    for engine, one in sorted(result.items()):
-        lines.append(
-            f"| {names[engine]} | {one['rows']} | {one['missing']} | {one['twice']} | {one['failed']} "
-            f"| {one['equal']} | {one['seconds'][0]}, {one['seconds'][1]} |"
-        )
+    counts = ("rows", "missing", "twice", "failed", "equal")
+    lines += report.table(
+        ["", *counts, "seconds alone, and so"],
+        (
+            [names[engine], *(one[key] for key in counts), "{}, {}".format(*one["seconds"])]
+            for engine, one in sorted(result.items())
+        ),
+    )
     lines += ["", *(_told(engine, one) for engine, one in sorted(result.items())), ""]
     return "\n".join(lines)
 
@@ -225,11 +227,9 @@ def main() -> None:
     if options.engine == "ray":
         code = "import ray; print(ray.__version__)"
         found["ray"] = subprocess.check_output([options.python, "-c", code], text=True).strip()
-    file = options.out / "batch.json"
-    result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    result = report.read(options.out, "batch")
     result[options.engine] = found | {"machine": describe("no GPU used")}
-    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (options.out / "batch.md").write_text(page(result), encoding="utf-8")
+    report.write(options.out, "batch", result, page(result))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,11 @@ from demo import scenes
 from demo.model_files import hashes
 from demo.scenes import captions
 from demo.scenes.draw import caption
-from devtools.bench.inversion import psnr, verdicts
-from devtools.bench.inversion_page import summary
+from devtools.bench import sampled_scenes
 from devtools.bench.progress import Progress, code
+from devtools.bench.sampled_scenes import psnr, summary, verdicts
+from workshop import report
 from workshop.host_model import HostModel
-from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 12
@@ -94,7 +94,7 @@ class Editor:
         return decoded[:, :, : pictures.shape[2]].numpy()
 
 
-def measured(editor: Editor, examples, wording: str, run: str) -> list[dict]:
+def measured(examples, editor: Editor, wording: str, run: str) -> list[dict]:
     """One row for each scene."""
     edits, left = editor.edit(examples, wording, run)
     rows = verdicts(examples, edits)
@@ -114,28 +114,16 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     editor, examples = Editor(args.steps), scenes.unseen(args.count)
-    runs = [(wording, run) for wording in WORDINGS for run in ("filled", *NOISE)]
-    parts = [range(at, min(at + BATCH, args.count)) for at in range(0, args.count, BATCH)]
-    made = {"weights": hashes(), "steps": args.steps, "batch": BATCH, "code": code()}
-    rows: dict[str, list[dict]] = {}
-    with Progress("diptych_noise", len(runs) * len(parts), made) as progress:
-        for part in parts:
-            chosen = [examples[i] for i in part]
-            for wording, run in runs:
-                name = f"{wording}: {run}"
-                rows[name] = rows.get(name, []) + progress.get(
-                    f"{name} {part.start}-{part.stop}", lambda c=chosen, w=wording, r=run: measured(editor, c, w, r)
-                )
-    facts = {
-        "scenes": args.count,
-        "first_seed": scenes.UNSEEN,
-        "steps": args.steps,
-        "filled_steps": editor.host.config["steps"],
-        "sha256": hashes(),
-        "machine": describe("no GPU used"),
-        "torch": torch.__version__,
+    runs = {
+        f"{wording}: {run}": partial(measured, editor=editor, wording=wording, run=run)
+        for wording in WORDINGS
+        for run in ("filled", *NOISE)
     }
-    write(facts, [e.task for e in examples], rows, args.out)
+    made = {"weights": hashes(), "steps": args.steps, "batch": BATCH, "code": code()}
+    with Progress("diptych_noise", len(runs) * len(sampled_scenes.batches(args.count, BATCH)), made) as progress:
+        rows = sampled_scenes.rows(progress, examples, BATCH, runs)
+        facts = sampled_scenes.facts(args.count, args.steps, filled_steps=editor.host.config["steps"])
+        write(facts, [e.task for e in examples], rows, args.out)
 
 
 def write(facts: dict, tasks: list[str], rows: dict[str, list[dict]], out: Path) -> None:
@@ -152,9 +140,7 @@ def write(facts: dict, tasks: list[str], rows: dict[str, list[dict]], out: Path)
             for task in dict.fromkeys(tasks)
         }
     result = facts | {"runs": found}
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "diptych_noise.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (out / "diptych_noise.md").write_text(page(result), encoding="utf-8")
+    report.write(out, "diptych_noise", result, page(result))
 
 
 def page(result: dict) -> str:
@@ -170,18 +156,14 @@ def page(result: dict) -> str:
         "inside the edit below 0.10 and outside below 0.04. In brackets 95 % intervals (Wilson; bootstrap). "
         "Left panel: dB against the source, beside encoding and decoding alone.",
         "",
-        f"| wording | framework | success | error outside | left panel | {' | '.join(tasks)} |",
-        "|---" * (5 + len(tasks)) + "|",
     ]
+    cells = []
     for name, own in result["runs"].items():
         wording, run = name.split(": ")
-        (low, high), (least, most) = own["success_interval"], own["outside_interval"]
         left = f"{own['left']:.1f} / {own['left_autoencoded']:.1f} dB" if "left" in own else "-"
-        cells = " | ".join(f"{own['tasks'][task]:.0%}" for task in tasks)
-        lines.append(
-            f"| {WORDINGS[wording]} | {run} | {own['success']:.1%} ({low:.1%} to {high:.1%}) | "
-            f"{own['outside']:.4f} ({least:.4f} to {most:.4f}) | {left} | {cells} |"
-        )
+        shares = (f"{own['tasks'][task]:.0%}" for task in tasks)
+        cells.append([WORDINGS[wording], run, *sampled_scenes.success_and_outside(own), left, *shares])
+    lines += report.table(["wording", "framework", "success", "error outside", "left panel", *tasks], cells)
     lines += ["", f"Measured on {result['machine']}, torch {result['torch']}.", ""]
     return "\n".join(lines)
 

@@ -26,6 +26,7 @@ from demo.scenes import checker
 from devtools.bench import filter_page, filter_plot, filter_table
 from devtools.bench.progress import OUT, Progress
 from icedit_core import alike
+from workshop import report
 from workshop.host_model import HostModel
 from workshop.machine import describe
 
@@ -112,8 +113,7 @@ def agreement(source: np.ndarray, previews: np.ndarray) -> dict:
 
 def written(out: Path, made: dict) -> dict[str, dict]:
     """The rows of the table in `out`, if it was made in the same way."""
-    file = out / "early_filter.json"
-    result = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    result = report.read(out, "early_filter")
     alike = result.keys() >= made.keys() and all(result[name] == value for name, value in made.items())
     return {str(line["scene"]): line for line in result["table"]} if alike else {}
 
@@ -162,11 +162,8 @@ def figures(rows: list[dict], made: dict) -> dict:
 
 
 def write(result: dict, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    table = ",\n  ".join(json.dumps(line) for line in result["table"])
-    head = json.dumps({name: value for name, value in result.items() if name != "table"}, indent=1)
-    (out / "early_filter.json").write_text(f'{head[:-2]},\n "table": [\n  {table}\n ]\n}}\n', encoding="utf-8")
-    (out / "early_filter.md").write_text(filter_page.page(result), encoding="utf-8")
+    report.write_figures(out, "early_filter", result, lines="table")
+    report.write_page(out, "early_filter", filter_page.page(result))
     filter_plot.plot(result).save(out / "early_filter.png", optimize=True)
 
 
@@ -181,7 +178,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     if args.figures_only:
-        result = json.loads((args.out / "early_filter.json").read_text(encoding="utf-8"))
+        result = report.read(args.out, "early_filter")
         rows, made = result["table"], {name: result[name] for name in list(result)[: list(result).index("scenes")]}
     else:
         rows, made = record(OUT, args.out, args.scenes, tuple(args.tasks), args.seconds)

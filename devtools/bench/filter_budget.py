@@ -9,7 +9,6 @@ in a share p of the pairs of a scene. Seeds come in random orders; all strategie
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from statistics import NormalDist
@@ -20,6 +19,7 @@ import numpy as np
 from icedit_core import alike
 from icedit_core.budget import FIRST
 from icedit_core.candidates import steps_taken
+from workshop import report
 from workshop.machine import describe
 
 from .filter_page import SHOWN_EARLY
@@ -216,12 +216,19 @@ def page(result: dict) -> str:
     ]
     for right in dict.fromkeys(cell["p"] for cell in result["cells"]):
         lines += ["", f"## A judge that is right in {right:g} of the pairs", ""]
-        lines += ["| strategy | success | over, points | candidates | looks | NFE |"]
-        lines += ["|---|---|---|---|---|---|"]
-        for cell in (one for one in result["cells"] if one["p"] == right):
-            over = f"{100 * cell['over']:+.1f} +- {100 * cell['interval']:.1f}"
-            cost = f"{cell['candidates']:g} | {cell['looks']:g} | {cell['nfe']:g}"
-            lines.append(f"| {cell['strategy']} | {cell['success']:.1%} | {over} | {cost} |")
+        lines += report.table(
+            ["strategy", "success", "over, points", "candidates", "looks", "NFE"],
+            (
+                [
+                    cell["strategy"],
+                    f"{cell['success']:.1%}",
+                    f"{100 * cell['over']:+.1f} +- {100 * cell['interval']:.1f}",
+                    *(f"{cell[cost]:g}" for cost in ("candidates", "looks", "nfe")),
+                ]
+                for cell in result["cells"]
+                if cell["p"] == right
+            ),
+        )
     lines += [
         "",
         "Looks are pairs compared (knockout) or candidates scored; a look is one question or two.",
@@ -234,7 +241,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recorded = json.loads((ROOT / "benchmarks" / "early_filter.json").read_text(encoding="utf-8"))
+    recorded = report.read(report.FOLDER, "early_filter")
     table = read(recorded["table"])
     result = {
         "scenes": len(table.distances),
@@ -246,9 +253,7 @@ def main() -> None:
         "machine": describe("no GPU used"),
         "cells": cells(table, recorded["steps"], SHOWN_EARLY),
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "filter_budget.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "filter_budget.md").write_text(page(result), encoding="utf-8")
+    report.write(args.out, "filter_budget", result, page(result))
     logging.info("%s", page(result))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from workshop.report import table
+
 from .filter_table import ACCURACIES, COUNTS, EARLY, LEANINGS, calls
 
 SHOWN_EARLY = EARLY[-1]
@@ -48,12 +50,11 @@ def _oracle(result: dict) -> str:
         "It prefers the preview that is nearer to passing the check: its worst measure as a share of that measure's "
         "limit.",
         "",
-        "| M | " + " | ".join(f"m = {m} | NFE" for m in EARLY) + " |",
-        "|---|" + "---|---|" * len(EARLY),
     ]
-    for count in COUNTS:
-        row = [f"{_share(cells[count, m])} | {cells[count, m]['nfe']}" for m in EARLY]
-        lines.append(f"| {count} | " + " | ".join(row) + " |")
+    lines += table(
+        ["M", *(word for m in EARLY for word in (f"m = {m}", "NFE"))],
+        [[count, *(x for m in EARLY for x in _share_and_calls(cells[count, m]))] for count in COUNTS],
+    )
     told = ", ".join(f"{share:.0%} after {m}" for m, share in result["agreement"].items())
     lines += [
         "",
@@ -71,16 +72,13 @@ def _paper() -> str:
         "pictures. Taken from arXiv 2504.20690, not measured here; the last column is what going on from the winner's "
         "state would cost.",
         "",
-        "| judge | M | m | m / n | NFE | score | NFE, going on |",
-        "|---|---|---|---|---|---|---|",
     ]
+    rows = []
     for judge, count, early, nfe, score in PAPER:
         going_on = PAPER_STEPS + (count - 1) * (early or 0)
-        lines.append(
-            f"| {judge} | {count} | {early or '-'} | {f'{early / PAPER_STEPS:.0%}' if early else '-'} | {nfe} "
-            f"| {score:.2f} | {going_on} |"
-        )
-    return "\n".join(lines)
+        share = f"{early / PAPER_STEPS:.0%}" if early else "-"
+        rows.append([judge, count, early or "-", share, nfe, f"{score:.2f}", going_on])
+    return "\n".join(lines + table(["judge", "M", "m", "m / n", "NFE", "score", "NFE, going on"], rows))
 
 
 def _judges(result: dict) -> str:
@@ -96,15 +94,11 @@ def _judges(result: dict) -> str:
         "once in its own words, in 0.68, on Qwen3-VL-8B, asked four times, in 0.76; 0.9 is what a better one would "
         "bring.",
         "",
-        "| p | " + " | ".join(f"M = {c}, calls: {calls(c, False)}" for c in counts) + " |",
-        "|---|" + "---|" * len(counts),
     ]
-    for p in ACCURACIES:
-        row = [_gain(cells[p, 0.0, False, count, SHOWN_EARLY]) for count in counts]
-        lines.append(f"| {p} | " + " | ".join(row) + " |")
+    rows = [[p, *(_gain(cells[p, 0.0, False, count, SHOWN_EARLY]) for count in counts)] for p in ACCURACIES]
     exact = {(cell["M"], cell["m"]): cell for cell in result["oracle"]}
-    lines.append("| 1 | " + " | ".join(_gain(exact[count, SHOWN_EARLY]) for count in counts) + " |")
-    return "\n".join(lines)
+    rows.append([1, *(_gain(exact[count, SHOWN_EARLY]) for count in counts)])
+    return "\n".join(lines + table(["p", *(f"M = {c}, calls: {calls(c, False)}" for c in counts)], rows))
 
 
 def _orders(result: dict) -> str:
@@ -121,11 +115,16 @@ def _orders(result: dict) -> str:
     ]
     for count in shown:
         once, both = f"once, {calls(count, False)} calls", f"both, {calls(count, True)} calls"
-        head = f"{once}: leans to the second | {once}: does not lean | {once}: leans to the first | "
-        lines += ["", f"| p (M = {count}) | {head}{both}: does not lean | {both}: leans |", "|---|---|---|---|---|---|"]
-        for p in ACCURACIES:
-            row = [f"{cells[p, leaning, asked, count, SHOWN_EARLY]['success']:.1%}" for leaning, asked in kinds]
-            lines.append(f"| {p} | " + " | ".join(row) + " |")
+        head = [f"p (M = {count})", f"{once}: leans to the second", f"{once}: does not lean"]
+        head += [f"{once}: leans to the first", f"{both}: does not lean", f"{both}: leans"]
+        lines += [""]
+        lines += table(
+            head,
+            (
+                [p, *(f"{cells[p, leaning, asked, count, SHOWN_EARLY]['success']:.1%}" for leaning, asked in kinds)]
+                for p in ACCURACIES
+            ),
+        )
     return "\n".join(lines)
 
 
@@ -140,8 +139,8 @@ def _by_key(result: dict) -> dict:
     return {(cell["p"], cell["leaning"], cell["both_orders"], cell["M"], cell["m"]): cell for cell in result["judges"]}
 
 
-def _share(cell: dict) -> str:
-    return f"{cell['success']:.1%} +- {cell['standard_error']:.1%}"
+def _share_and_calls(cell: dict) -> tuple[str, int]:
+    return f"{cell['success']:.1%} +- {cell['standard_error']:.1%}", cell["nfe"]
 
 
 def _gain(cell: dict) -> str:

@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 from devtools.bench.progress import Progress, code
+from workshop import report
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +65,7 @@ def page(result: dict) -> str:
         figures = [result["median"]["seconds"][name], result["median"]["work"][name], result["first"]["work"][name]]
         low, high = (1000 * value for value in result["spread"][name])
         clock, work, first = (f"{1000 * value:.0f} ms" for value in figures)
-        rows.append(f"| {words} | {clock} | {low:.0f}-{high:.0f} | {work} | {first} |")
+        rows.append([words, clock, f"{low:.0f}-{high:.0f}", work, first])
     modules = ", ".join(f"{name} ({count})" for name, count in result["modules"].items())
     lines = [
         "# What the pack adds to ComfyUI's start",
@@ -73,9 +74,7 @@ def page(result: dict) -> str:
         "Work is the processor's time, which other programs on the machine hardly lengthen. The very first start,",
         "after an installation, also compiles everything.",
         "",
-        "| | clock | least and most (ms) | work | work at the very first start |",
-        "|---|---|---|---|---|",
-        *rows,
+        *report.table(["", "clock", "least and most (ms)", "work", "work at the very first start"], rows),
         "",
         f"Modules pulled in that ComfyUI had not loaded: {modules}.",
         f"Network addresses asked for: {', '.join(result['network']) or 'none'}.",
@@ -120,14 +119,9 @@ def main() -> None:
                 run = measure(comfyui, Path(folder))
                 work = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in run["work"].items())
                 progress.add(str(number), run, note=work)
-        write(summary([progress.results[str(number)] for number in range(args.repeats + 1)]), args)
-
-
-def write(result: dict, args: argparse.Namespace) -> None:
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "footprint.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "footprint.md").write_text(page(result), encoding="utf-8")
-    log.info("%s", page(result))
+        result = summary([progress.results[str(number)] for number in range(args.repeats + 1)])
+        report.write(args.out, "footprint", result, page(result))
+        log.info("%s", page(result))
 
 
 if __name__ == "__main__":

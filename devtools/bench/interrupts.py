@@ -28,6 +28,7 @@ from devtools.server import Host, running_host
 from icedit_core.client import ComfyClient, ExecutionInterrupted, Graph, Progress
 from tests.host.test_best_of import box
 from tests.host.test_rank import judge_server, says_two
+from workshop import report
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,10 +180,17 @@ def page(result: dict) -> str:
         start, middle, end = (round(bytes_ / 2**20) for bytes_ in one["resident"])
         first, half, last = one["tensors"]
         rows.append(
-            f"| {name} | {one['runs']} ({one['interrupted']}) | {start}, {middle}, {end} MiB "
-            f"| {one['slope'] / 1024:.1f} KiB a run | {first}, {half}, {last} | {one['tensor_slope']:.2f} a run "
-            f"| {one.get('object_slope', 'not counted')} |"
+            [
+                name,
+                f"{one['runs']} ({one['interrupted']})",
+                f"{start}, {middle}, {end} MiB",
+                f"{one['slope'] / 1024:.1f} KiB a run",
+                f"{first}, {half}, {last}",
+                f"{one['tensor_slope']:.2f} a run",
+                one.get("object_slope", "not counted"),
+            ]
         )
+    head = ["runs", "how many (interrupted)", "resident: first, half way, last", "slope", "live tensors", "slope"]
     return "\n".join(
         [
             "# Best Of, interrupted",
@@ -191,10 +199,7 @@ def page(result: dict) -> str:
             f"{result['machine']}, ComfyUI on the CPU; each row is a server of its own. Slopes are of the second half, "
             "by least squares.",
             "",
-            "| runs | how many (interrupted) | resident: first, half way, last | slope | live tensors | slope "
-            "| Python's objects a run |",
-            "|---|---|---|---|---|---|---|",
-            *rows,
+            *report.table([*head, "Python's objects a run"], rows),
             "",
             *about_names(result),
         ]
@@ -210,17 +215,15 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
-    args.out.mkdir(parents=True, exist_ok=True)
-    kept = args.out / "interrupts.json"
-    result: dict = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    result = report.read(args.out, "interrupts")
     for name in args.rows.split(","):
         if name == "names":
             result[name] = names_kept()
         else:
             result |= {"seed": args.seed, "machine": describe(), name: on_a_server(args.runs, args.seed, name)}
         log.info("%s: %s", name, result[name])
-        kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "interrupts.md").write_text(page(result), encoding="utf-8")
+        report.write_figures(args.out, "interrupts", result)
+    report.write_page(args.out, "interrupts", page(result))
     log.info("%s", page(result))
 
 

@@ -16,6 +16,7 @@ import argparse
 import importlib
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,10 @@ import torch.nn.functional as F
 from demo import scenes
 from demo.model_files import hashes
 from demo.scenes.draw import caption
-from devtools.bench import inversion_page
+from devtools.bench import inversion_page, sampled_scenes
 from devtools.bench.progress import Progress, code
+from devtools.bench.sampled_scenes import psnr, verdicts
 from workshop.host_model import HostModel
-from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 20
@@ -106,18 +107,7 @@ def mask_of(examples) -> torch.Tensor:
     return F.max_pool2d(mask, 2 * GROWN + 1, stride=1, padding=GROWN)[:, 0]
 
 
-def verdicts(examples, edits) -> list[dict]:
-    found = [example.check(edit) for example, edit in zip(examples, edits, strict=True)]
-    return [{"success": v.success, "inside": v.inside, "outside": v.outside} for v in found]
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> list[float]:
-    """Peak signal to noise in dB of each of (B, H, W, 3), 99 where they are equal."""
-    squares = np.square(a - b).reshape(len(a), -1).mean(1)
-    return [99.0 if s == 0 else float(-10 * np.log10(s)) for s in squares]
-
-
-def measured(editor: Editor, examples, method: str, masked: bool) -> list[dict]:
+def measured(examples, editor: Editor, method: str, masked: bool) -> list[dict]:
     """One row for each scene."""
     if method == "noise":
         return verdicts(examples, editor.from_noise(examples))
@@ -141,28 +131,14 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     editor, examples = Editor(args.steps), scenes.unseen(args.count)
-    runs = [("ceiling", False), ("noise", False), *((m, masked) for masked in (False, True) for m in METHODS)]
-    parts = [range(at, min(at + BATCH, args.count)) for at in range(0, args.count, BATCH)]
+    runs = {
+        name: partial(measured, editor=editor, method=name, masked=False) for name in ("ceiling", "noise", *METHODS)
+    }
+    runs |= {f"{name}, mask": partial(measured, editor=editor, method=name, masked=True) for name in METHODS}
     made = {"weights": hashes(), "steps": args.steps, "batch": BATCH, "grown": GROWN, "code": code()}
-    with Progress("inversion", len(runs) * len(parts), made) as progress:
-        rows: dict[str, list[dict]] = {}
-        for part in parts:
-            chosen = [examples[i] for i in part]
-            for method, masked in runs:
-                name = f"{method}, mask" if masked else method
-                key = f"{name} {part.start}-{part.stop}"
-                rows[name] = rows.get(name, []) + progress.get(
-                    key, lambda c=chosen, m=method, k=masked: measured(editor, c, m, k)
-                )
-        facts = {
-            "scenes": args.count,
-            "first_seed": scenes.UNSEEN,
-            "steps": args.steps,
-            "grown": GROWN,
-            "sha256": hashes(),
-            "machine": describe("no GPU used"),
-            "torch": torch.__version__,
-        }
+    with Progress("inversion", len(runs) * len(sampled_scenes.batches(args.count, BATCH)), made) as progress:
+        rows = sampled_scenes.rows(progress, examples, BATCH, runs)
+        facts = sampled_scenes.facts(args.count, args.steps, grown=GROWN)
         inversion_page.write(facts, [e.task for e in examples], rows, args.out)
 
 

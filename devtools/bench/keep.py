@@ -24,6 +24,7 @@ from demo import scenes
 from demo.model_files import hashes
 from icedit_core.cli import fill
 from icedit_core.client import ComfyClient
+from workshop import report
 from workshop.machine import describe
 
 from ..server import running_host
@@ -97,12 +98,12 @@ def page(result: dict) -> str:
         f"in per cent of the picture). Recall: of the pixels that differ by more than {CHANGED:g}, those that are not "
         "the source's any more. Every edit counts, also a failed one.",
         "",
-        "| pack | edits | " + " | ".join(f"{task}: kept / recall / wrong" for task in scenes.TASKS) + " |",
-        "|---|---|" + "---|" * len(scenes.TASKS),
     ]
+    rows = []
     for name, one in result["packs"].items():
         cells = [f"{m['kept']:.1%} / {m['recall']:.1%} / {m['wrong']:.2f}" for m in one["means"].values()]
-        lines.append(f"| {name} | {one['count']} | " + " | ".join(cells) + " |")
+        rows.append([name, one["count"], *cells])
+    lines += report.table(["pack", "edits", *(f"{task}: kept / recall / wrong" for task in scenes.TASKS)], rows)
     measured_on = [f"{name} on {one['machine']}" for name, one in result["packs"].items()]
     return "\n".join([*lines, "", f"Measured: {'; '.join(measured_on)}.", ""])
 
@@ -125,17 +126,14 @@ def main() -> None:
 
 def write(out: Path, name: str, records: list[dict]) -> None:
     """Write keep.json and keep.md, with the figures of other packs that are there."""
-    path = out / "keep.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = report.read(out, "keep")
     one = {"count": len(records), "machine": describe("no GPU used"), "means": means(records), "edits": records}
     result = {
         "sha256": hashes(),
         "first_seed": scenes.UNSEEN + FIRST,
         "packs": kept.get("packs", {}) | {name: one},
     }
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(page(result), encoding="utf-8")
+    report.write(out, "keep", result, page(result))
     print(json.dumps(one["means"]))
 
 

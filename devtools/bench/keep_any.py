@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import logging
 import os
 import sys
@@ -30,6 +29,7 @@ from torch import Tensor
 from icedit_core.keep import keep
 from icedit_core.pixels import maximum
 from icedit_core.registration import register
+from workshop import report
 from workshop.machine import describe, processor
 
 from . import any_editor, editor_pairs
@@ -145,15 +145,15 @@ def page(records: list[dict], codec: str, machine: str) -> str:
         "8/255, those that are not the source's any more. Ring: mean difference from the target within 16 px outside "
         "the edit, of 255. Means over all edits; every edit counts.",
         "",
-        "| node | edit | edits | kept | recall | ring |",
-        "|---|---|---|---|---|---|",
     ]
+    table = []
     for name in records[0]["runs"]:
         for group in ("all", *any_editor.KINDS, *any_editor.FORMATS):
             rows = [r["runs"][name] for r in records if group in ("all", r["kind"], r["format"])]
             if rows:
                 kept, recall, ring = (np.mean([row[key] for row in rows]) for key in ("kept", "recall", "ring"))
-                lines.append(f"| {name} | {group} | {len(rows)} | {kept:.1%} | {recall:.1%} | {ring:.2f} |")
+                table.append([name, group, len(rows), f"{kept:.1%}", f"{recall:.1%}", f"{ring:.2f}"])
+    lines += report.table(["node", "edit", "edits", "kept", "recall", "ring"], table)
     return "\n".join([*lines, "", f"On {machine}.", ""])
 
 
@@ -171,12 +171,10 @@ def main() -> None:
     made = {"code": code(), "pictures": [path.name for path in paths], "codec": named}
     with Progress("keep-any", args.count, made) as progress:
         records = [progress.get(str(i), partial(measured, i, paths, codec)) for i in range(args.count)]
-        args.out.mkdir(parents=True, exist_ok=True)
         machine = describe()
         figures = {"machine": machine, "codec": named, "edits": records}
-        (args.out / "keep_any.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         text = page(records, named, machine)
-        (args.out / "keep_any.md").write_text(text, encoding="utf-8")
+        report.write(args.out, "keep_any", figures, text)
         logging.info("%s", text)
 
 

@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from icedit_core.keep import keep
+from workshop import report
 from workshop.machine import describe
 
 from . import any_editor
@@ -116,14 +117,24 @@ def page(records: dict[str, list[dict]], photograph: str, machine: str) -> str:
         "mask, whose own size is *pictures*. *Deaf*: the longest time between two moments at which Cancel is heard, "
         "in the same seconds.",
         "",
-        "| edit comes back at | megapixels | seconds | per MP | memory, MiB | per MP | pictures, MiB | deaf, s |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    head = [
+        "edit comes back at",
+        "megapixels",
+        "seconds",
+        "per MP",
+        "memory, MiB",
+        "per MP",
+        "pictures, MiB",
+        "deaf, s",
+    ]
+    rows = []
     for name, runs in records.items():
         for run in runs:
-            size = run["megapixels"]
-            each = f"{run['seconds']:.1f} | {run['seconds'] / size:.2f} | {run['mib']:.0f} | {run['mib'] / size:.0f}"
-            lines.append(f"| {name} | {size:.1f} | {each} | {run['pictures_mib']:.0f} | {run['deaf']:.1f} |")
+            size, seconds, mib = run["megapixels"], run["seconds"], run["mib"]
+            each = [f"{seconds:.1f}", f"{seconds / size:.2f}", f"{mib:.0f}", f"{mib / size:.0f}"]
+            rows.append([name, f"{size:.1f}", *each, f"{run['pictures_mib']:.0f}", f"{run['deaf']:.1f}"])
+    lines += report.table(head, rows)
     return "\n".join([*lines, "", f"On {machine}.", ""])
 
 
@@ -148,12 +159,10 @@ def main() -> None:
 
 
 def write(out: Path, records: dict[str, list[dict]], photograph: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     machine = describe()
     figures = {"machine": machine, "photograph": photograph, "runs": records}
-    (out / "keep_large.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     text = page(records, photograph, machine)
-    (out / "keep_large.md").write_text(text, encoding="utf-8")
+    report.write(out, "keep_large", figures, text)
     logging.info("%s", text)
 
 

@@ -15,7 +15,6 @@ a turn's edit changes by more than 8/255, those that are not the former picture'
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 from functools import partial
@@ -28,6 +27,7 @@ from torch import Tensor
 
 from icedit_core.keep import keep
 from icedit_core.pixels import maximum
+from workshop import report
 from workshop.machine import describe
 
 from . import any_editor
@@ -118,18 +118,16 @@ def page(records: dict[str, list[list[dict]]], codec: str, machine: str) -> str:
         "that the turn's edit changes by more than 8/255, those that are not the former picture's any more. To be "
         f"held: {BARS[1]:.0%} after one turn, {BARS[5]:.0%} after five, off by no more than once; with masks nothing.",
         "",
-        "| what each turn hands on | turn | differ | largest | off | once | made |",
-        "|---|---|---|---|---|---|---|",
     ]
+    table = []
     for name, chains in records.items():
         for number in range(TURNS):
             rows = [turns[number] for turns in chains]
             keys = ("differ", "off", "once", "made")
             differ, off, once, made = (np.array([row[key] for row in rows]) for key in keys)
-            figures = (
-                f"{differ.mean():.2%} | {differ.max():.2%} | {off.mean():.1f} | {once.mean():.1f} | {made.mean():.1%}"
-            )
-            lines.append(f"| {name} | {number + 1} | {figures} |")
+            figures = [f"{differ.mean():.2%}", f"{differ.max():.2%}", f"{off.mean():.1f}", f"{once.mean():.1f}"]
+            table.append([name, number + 1, *figures, f"{made.mean():.1%}"])
+    lines += report.table(["what each turn hands on", "turn", "differ", "largest", "off", "once", "made"], table)
     return "\n".join([*lines, "", f"On {machine}.", ""])
 
 
@@ -154,12 +152,10 @@ def main() -> None:
 
 
 def write(out: Path, records: dict[str, list[list[dict]]], names: list[str], codec: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     machine = describe()
     figures = {"machine": machine, "codec": codec, "photographs": names, "chains": records}
-    (out / "keep_turns.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     text = page(records, codec, machine)
-    (out / "keep_turns.md").write_text(text, encoding="utf-8")
+    report.write(out, "keep_turns", figures, text)
     logging.info("%s", text)
 
 

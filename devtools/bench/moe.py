@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import logging
 import sys
 import time
@@ -26,8 +25,8 @@ sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
 from devtools.bench import moe_layers, moe_page, moe_step, moe_timing  # noqa: E402
 from devtools.bench.moe_layers import Case  # noqa: E402
 from devtools.bench.progress import Progress  # noqa: E402
+from workshop import report  # noqa: E402
 
-OUT = ROOT / "benchmarks" / "moe.json"
 DTYPES = (torch.float32, torch.bfloat16)
 WIDTHS, TOKENS = (1024, 1536, 3072), (512, 1280, 2560, 8192)
 STEPS = {  # stored, computed; on a CPU the host computes in float32 unless it is told otherwise
@@ -83,7 +82,7 @@ def main() -> None:
     logging.getLogger("moe").setLevel(logging.INFO)
     start = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kept = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() and not (options.anew or options.quick) else {}
+    kept = {} if options.anew or options.quick else report.read(report.FOLDER, "moe")
     results = {"layers": {}, "step": {}} | kept
 
     def wanted(part: str, key: str) -> bool:
@@ -93,7 +92,7 @@ def main() -> None:
     def keep(part: str, key: str, figures: dict) -> None:
         results[part][key] = figures
         if not options.quick:
-            OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            report.write_figures(report.FOLDER, "moe", results)
         progress.add(f"{part} {key}", None, note=f"{part} {key}: {moe_page.line(figures)}")
         gc.collect()
 
@@ -109,7 +108,7 @@ def main() -> None:
     if not options.quick:
         missing = [f"step {key}" for key in STEPS if key not in results["step"]]
         missing += [case.key for case in cases(False) if case.key not in results["layers"]]
-        OUT.with_suffix(".md").write_text(moe_page.page(results, missing), encoding="utf-8")
+        report.write_page(report.FOLDER, "moe", moe_page.page(results, missing))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from workshop.report import table
+
 from .moe_layers import EXPERTS, RANK
+from .moe_timing import machine_words, over_base
 
 WAYS = {
     "base": "base",
@@ -88,24 +91,24 @@ def _step(row: dict) -> list[str]:
     lines = [
         f"### Stored in {row['stored']}, computed in {row['computed']}",
         "",
-        f"{row['rounds']} rounds, {_machine(row['machine'])}.",
+        f"{row['rounds']} rounds, {machine_words(row['machine'])}.",
         "",
-        "| | a step | over base, clock | over base, work | held above base | peak of a step above that |",
-        "|---|---|---|---|---|---|",
     ]
+    head = ["", "a step", "over base, clock", "over base, work", "held above base", "peak of a step above that"]
+    rows = []
     for name, way in row["ways"].items():
         known = None not in (first[name]["resident_mib"], base["resident_mib"])
         held = first[name]["resident_mib"] - base["resident_mib"] if known else None
-        lines.append(
-            f"| {PARTS[name]} | {way['median_ms'] / 1000:.2f} s | {_percent(way, 'clock')} | {_percent(way, 'work')} "
-            f"| {_mib(held)} | {_mib(first[name]['peak_mib'])} |"
-        )
+        over = [over_base(way, kind) for kind in ("clock", "work")]
+        memory = [_mib(held), _mib(first[name]["peak_mib"])]
+        rows.append([PARTS[name], f"{way['median_ms'] / 1000:.2f} s", *over, *memory])
     loose = [
         f"{name} {one['faults'] / 1e6:.2f} M ({100 * (one['work_ms'] / base['work_ms'] - 1):+.1f} %)"
         for name, one in first.items()
     ]
     return [
         *lines,
+        *table(head, rows),
         "",
         f"The file is {row['file_mib']} MiB in bf16, its experts {row['experts_mib']} MiB as they are held. Reading it "
         f"took {load['read']:.2f} s, attaching {load['attach']:.2f} s,",
@@ -130,18 +133,16 @@ def _layers(layers: dict) -> list[str]:
         "the published equation, expert by expert. Percentages are of work. Peak: what a way takes above its start,",
         "less the base's. Load: the processor's time from the file's matrices to the first step.",
         "",
-        "| width | tokens | dtype | base | " + " | ".join(list(WAYS.values())[1:]) + " | peak: peft, ours, loop (MiB) "
-        "| load: merged, peft, ours | machine |",
-        "|---|---|---|---|" + "---|" * (len(WAYS) + 2),
     ]
+    head = ["width", "tokens", "dtype", *WAYS.values(), "peak: peft, ours, loop (MiB)", "load: merged, peft, ours"]
+    cells = []
     rows = sorted(layers.values(), key=lambda row: (row["dtype"], row["width"], row["tokens"]))
     for row in rows:
         ways = row["ways"]
-        cells = [_percent(ways[name], "work") if name in ways else "not run" for name in list(WAYS)[1:]]
-        lines.append(
-            f"| {row['width']} | {row['tokens']} | {row['dtype']} | {ways['base']['median_ms']:.1f} ms "
-            f"| {' | '.join(cells)} | {_peaks(ways)} | {_loads(row['load_ms'])} | {_machine(row['machine'])} |"
-        )
+        over = [over_base(ways[name], "work") if name in ways else "not run" for name in list(WAYS)[1:]]
+        case = [row["width"], row["tokens"], row["dtype"], f"{ways['base']['median_ms']:.1f} ms"]
+        cells.append([*case, *over, _peaks(ways), _loads(row["load_ms"]), machine_words(row["machine"])])
+    lines += table([*head, "machine"], cells)
     slower = [
         row
         for row in rows
@@ -162,18 +163,8 @@ def _loads(load: dict) -> str:
 
 
 def _over(row: dict) -> str:
-    return f"{_percent(row, 'clock')}, work {_percent(row, 'work')}"
-
-
-def _percent(row: dict, kind: str) -> str:
-    quarters = f"{row[f'{kind}_quarter']:+.1f} .. {row[f'{kind}_three_quarters']:+.1f}"
-    return f"{row[f'{kind}_over_base_percent']:+.1f} % ({quarters})"
+    return f"{over_base(row, 'clock')}, work {over_base(row, 'work')}"
 
 
 def _mib(value: float | None) -> str:
     return "not known" if value is None else f"{value:.0f} MiB"
-
-
-def _machine(machine: dict) -> str:
-    cores = f"{machine['threads']} of {machine['cores']} cores"
-    return f"{machine['device']}, {cores}, load {machine['load_average']}"

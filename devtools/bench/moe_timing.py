@@ -77,6 +77,12 @@ def summary(taken: Sequence[Taken], base: Sequence[Taken]) -> dict[str, float]:
     return figures
 
 
+def over_base(row: Mapping[str, float], kind: str) -> str:
+    """What `summary` found over the base, for people; `kind` is "clock" or "work"."""
+    quarters = f"{row[f'{kind}_quarter']:+.1f} .. {row[f'{kind}_three_quarters']:+.1f}"
+    return f"{row[f'{kind}_over_base_percent']:+.1f} % ({quarters})"
+
+
 @contextmanager
 def memory_kept() -> Iterator[None]:
     """Freed memory stays with the process, where the C library can be told so.
@@ -141,6 +147,11 @@ def machine(device: torch.device) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def machine_words(found: Mapping[str, object]) -> str:
+    """What `machine` found, for people."""
+    return f"{found['device']}, {found['threads']} of {found['cores']} cores, load {found['load_average']}"
 
 
 def wait(device: torch.device) -> None:

@@ -34,6 +34,7 @@ from devtools.compare import change_shown, fetched
 from devtools.server import running_host
 from devtools.workflows import demo_turns
 from icedit_core.client import ComfyClient
+from workshop import report
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,9 +181,7 @@ def write(results: dict, args: argparse.Namespace, seconds: float) -> None:
         "means": {mode: multi_turn_page.means([record[mode] for record in chains]) for mode in MODES},
         "chains": chains,
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "multi_turn.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "multi_turn.md").write_text(multi_turn_page.page(result), encoding="utf-8")
+    report.write(args.out, "multi_turn", result, multi_turn_page.page(result))
     multi_turn_page.strip(shown, chain(FIRST).words).save(args.out / "multi_turn.png", optimize=True)
 
 

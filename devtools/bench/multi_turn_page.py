@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from devtools.compare import INK, PAPER
+from workshop.report import table
 
 SIDE, GAP, LABEL = 168, 8, 62  # px of a picture, between pictures, above them
 MEANT = ("carried_out", "untouched", "error", "equal")
@@ -25,12 +26,19 @@ def means(chains: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def page(result: dict[str, Any]) -> str:
     restored, whole = result["means"].values()
-    table = [
-        f"| {kept['turn']} | {kept['error']:.2f} | {handed['error']:.2f} | {100 * kept['equal']:.1f} % "
-        f"| {100 * handed['equal']:.1f} % | {100 * kept['untouched']:.1f} % | {kept['untouched_wrong']} "
-        f"| {100 * kept['carried_out']:.0f} % | {100 * handed['carried_out']:.0f} % |"
+    names = [f"{what}, {mode}" for what in ("error", "equal") for mode in ("restored", "whole panel")]
+    rows = [
+        [
+            kept["turn"],
+            *(f"{one['error']:.2f}" for one in (kept, handed)),
+            *(f"{100 * one['equal']:.1f} %" for one in (kept, handed)),
+            f"{100 * kept['untouched']:.1f} %",
+            kept["untouched_wrong"],
+            *(f"{100 * one['carried_out']:.0f} %" for one in (kept, handed)),
+        ]
         for kept, handed in zip(restored, whole, strict=True)
     ]
+    head = ["turn", *names, "untouched", "of them not equal", "carried out, restored", "carried out, whole panel"]
     return "\n".join(
         [
             "# Five edits, one after the other",
@@ -48,10 +56,7 @@ def page(result: dict[str, Any]) -> str:
             "the share of pixels equal to it to the bit. *Untouched*: pixels that no turn's change mask holds, and how "
             "many of them differ from the source.",
             "",
-            "| turn | error, restored | error, whole panel | equal, restored | equal, whole panel | untouched "
-            "| of them not equal | carried out, restored | carried out, whole panel |",
-            "|---|---|---|---|---|---|---|---|---|",
-            *table,
+            *table(head, rows),
             "",
             "*Carried out* compares with the exact picture after that turn, so a turn that fails counts in the later "
             "ones too.",

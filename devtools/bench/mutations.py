@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from tests.core.mutation_kinds import KINDS, Find, peak_bytes, write
 from tests.core.mutation_table import Files, changed
+from workshop import report
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,8 +109,14 @@ def run(name: str, count: int, number: int) -> dict:
 def page(result: dict) -> str:
     """The figures in Markdown."""
     rows = [
-        f"| {one['kind']} | {one['folders']:,} | {one['read']:,} | {len(one['refused'])} | {one['seconds']:.0f} s "
-        f"| {one['grown_mib']} MiB |"
+        [
+            one["kind"],
+            f"{one['folders']:,}",
+            f"{one['read']:,}",
+            len(one["refused"]),
+            f"{one['seconds']:.0f} s",
+            f"{one['grown_mib']} MiB",
+        ]
         for one in result["kinds"]
         if "folders" in one
     ]
@@ -128,9 +135,7 @@ def page(result: dict) -> str:
             "as what it says (`tests/core/mutation_kinds.py`), or is a find below. A bad row of training data is "
             "refused by itself.",
             "",
-            "| kind | folders | read | kinds of refusals | time | growth of peak memory |",
-            "|---|---|---|---|---|---|",
-            *rows,
+            *report.table(["kind", "folders", "read", "kinds of refusals", "time", "growth of peak memory"], rows),
             "",
             "Finds of this run:",
             "",
@@ -154,13 +159,11 @@ def main() -> None:
     if args.child:
         return child(args.child, args.count, args.seed)
     log.setLevel(logging.INFO)
-    args.out.mkdir(parents=True, exist_ok=True)
     result: dict = {"seed": args.seed, "machine": describe(), "kinds": []}
     for name in args.kinds.split(","):
         result["kinds"].append(run(name, args.count, args.seed))
         log.info("%s", {key: value for key, value in result["kinds"][-1].items() if key != "refused"})
-        (args.out / "mutations.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        (args.out / "mutations.md").write_text(page(result), encoding="utf-8")
+        report.write(args.out, "mutations", result, page(result))
     sys.exit(1 if any(one["find"] for one in result["kinds"]) else 0)
 
 

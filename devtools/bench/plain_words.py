@@ -22,6 +22,7 @@ from PIL import Image
 from demo.model_files import hashes
 from icedit_core.cli import fill
 from icedit_core.client import ComfyClient
+from workshop import report
 
 from ..server import running_host
 
@@ -48,10 +49,8 @@ def passes(item: dict, source: np.ndarray, edited: np.ndarray) -> tuple[bool, fl
 
 def interval(passed: int, count: int) -> tuple[float, float]:
     """The 90 % interval of a share (Wilson)."""
-    share, z = passed / count, Z90
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return round(float(middle - half), 3), round(float(middle + half), 3)
+    low, high = report.wilson(passed, count, Z90)
+    return round(low, 3), round(high, 3)
 
 
 async def edit(client: ComfyClient, folder: Path, item: dict, seed: int) -> np.ndarray:
@@ -109,16 +108,15 @@ def page(result: dict) -> str:
         f"{TOLERANCE:g} of its colour, and a mean error below {MAX_OUTSIDE:g} outside of what may change. A lot that "
         "was not asked yet is not in the table: the second is asked once, when weights are final.",
         "",
-        "| lot | passed | share | 90 % interval | by family |",
-        "|---|---|---|---|---|",
     ]
+    rows = []
     for name, lot in result["lots"].items():
         s = lot["summary"]
         families = ", ".join(f"{family} {a}/{b}" for family, (a, b) in s["families"].items())
         low, high = s["interval"]
-        lines.append(
-            f"| {name} | {s['passed']} of {s['count']} | {s['share']:.0%} | {low:.0%} to {high:.0%} | {families} |"
-        )
+        shares = f"{s['share']:.0%}", f"{low:.0%} to {high:.0%}"
+        rows.append([name, f"{s['passed']} of {s['count']}", *shares, families])
+    lines += report.table(["lot", "passed", "share", "90 % interval", "by family"], rows)
     lines += ["", "Not carried out:", ""]
     for name, lot in result["lots"].items():
         lines += [f'- {name}: "{r["words"]}" ({r["family"]})' for r in lot["records"] if not r["passed"]]
@@ -133,8 +131,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="also write a picture of every source and edit to this folder")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
     args = parser.parse_args()
-    path, start = args.out / "plain_words.json", time.monotonic()
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    start, kept = time.monotonic(), report.read(args.out, "plain_words")
     lots = kept.get("lots", {}) if kept.get("sha256") == hashes() else {}
     with running_host(Path(os.environ["COMFYUI_PATH"]), ROOT, cpu=True) as host:
         for name in args.lot:
@@ -149,9 +146,7 @@ def main() -> None:
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, no GPU used"
     result = {"sha256": hashes(), "seed": args.seed, "machine": machine, "lots": lots}
     result["seconds"] = round(time.monotonic() - start)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(page(result), encoding="utf-8")
+    report.write(args.out, "plain_words", result, page(result))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """The page and the pictures of the bench on real editors."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from workshop import report
 from workshop.machine import describe
 
 from .editor_pairs import EditorPair
@@ -15,14 +15,12 @@ SIDE = 400  # px of a picture of the sheet
 
 def lines(records: list[dict], missing: list[str]) -> list[str]:
     """The table in Markdown, and the sums under it."""
-    table = [
-        "| pair | editor | label | called | in boxes | found | changed | boxes | right |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = ["pair", "editor", "label", "called", "in boxes", "found", "changed", "boxes", "right"]
+    rows = []
     for r in records:
         shares = [f"{r['inside']:.1%}", f"{r['found']:.1%}"] if r["kind"] == "local" else ["", ""]
         cells = [r["name"], r["editor"], r["kind"], r["verdict"], *shares, f"{r['changed']:.1%}", f"{r['boxes']:.1%}"]
-        table.append("| " + " | ".join([*cells, "yes" if r["right"] else "**no**"]) + " |")
+        rows.append([*cells, "yes" if r["right"] else "**no**"])
     right = sum(r["right"] for r in records)
     local = [r for r in records if r["kind"] == "local"]
     sums = (
@@ -33,7 +31,7 @@ def lines(records: list[dict], missing: list[str]) -> list[str]:
     if misses:
         misses = ["", "What the pack says of those that are not right:", "", *misses]
     left_out = ["", f"Not on this machine: {', '.join(missing)}."] if missing else []
-    return [*table, "", sums, *misses, *left_out]
+    return [*report.table(head, rows), "", sums, *misses, *left_out]
 
 
 def page(records: list[dict], missing: list[str], machine: str) -> str:
@@ -59,11 +57,9 @@ def page(records: list[dict], missing: list[str], machine: str) -> str:
 
 def write(out: Path, records: list[dict], missing: list[str]) -> None:
     """real_editors.json and real_editors.md in `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     machine = describe()
     figures = {"machine": machine, "missing": missing, "pairs": records}
-    (out / "real_editors.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    (out / "real_editors.md").write_text(page(records, missing, machine), encoding="utf-8")
+    report.write(out, "real_editors", figures, page(records, missing, machine))
 
 
 def row(pair: EditorPair, source: np.ndarray, edit: np.ndarray, mask: np.ndarray) -> Image.Image:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import logging
 import sys
 import time
@@ -30,9 +29,9 @@ sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
 
 from devtools.bench import moe_timing, region_blocks, region_demo, region_page, x2_overhead  # noqa: E402
 from devtools.bench.progress import Progress  # noqa: E402
+from workshop import report  # noqa: E402
 from workshop.machine import describe  # noqa: E402
 
-OUT = ROOT / "benchmarks" / "region.json"
 log = logging.getLogger("region")
 
 
@@ -86,13 +85,13 @@ def fit(count: int) -> str:
 
 
 def kept_so_far() -> dict[str, Any]:
-    return {"blocks": {}, "demo": {}} | (json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {})
+    return {"blocks": {}, "demo": {}} | report.read(report.FOLDER, "region")
 
 
 def write(results: dict[str, Any], part: str) -> None:
     """Keep one part; another process may measure the other one."""
     results = kept_so_far() | {part: results[part]}
-    OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    report.write_figures(report.FOLDER, "region", results)
 
 
 def main() -> None:
@@ -118,7 +117,7 @@ def main() -> None:
             blocks(results, options.size or list(region_blocks.SIZES), options.rounds, ends)
         if options.part != "blocks":
             demo(results, options.scenes, ends, options.curve)
-    OUT.with_suffix(".md").write_text(region_page.page(kept_so_far()), encoding="utf-8")
+    report.write_page(report.FOLDER, "region", region_page.page(kept_so_far()))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ from statistics import median
 from typing import Any
 
 from demo import scenes
+from workshop.report import table
 
 from . import region_blocks, region_demo
+from .moe_timing import machine_words
 from .region_blocks import DEPTH, SIZES
 
 
@@ -52,30 +54,25 @@ def _size(size: str, tokens: region_blocks.Size, rows: dict[str, Any]) -> list[s
     ways = list(next(iter(seconds.values())))
     kept = sum(DEPTH[kind] * row["kept_mib"] for kind, row in rows.items()) / 1024
     first = next(iter(rows.values()))
-    machine, rounds = first["machine"], len(first["seconds"]["stock"])
+    rounds = len(first["seconds"]["stock"])
     lines = [
         f"### {size}: {tokens.picture:,} tokens and {tokens.reference:,} of the reference",
         "",
-        f"{rounds} round{'s' if rounds > 1 else ''}; {machine['device']}, {machine['threads']} of {machine['cores']} "
-        f"cores, load {machine['load_average']}. Keys and values of 57 blocks, computed: {kept:.1f} GiB in float32, "
-        "half of it in bfloat16.",
+        f"{rounds} round{'s' if rounds > 1 else ''}; {machine_words(first['machine'])}. Keys and values of 57 blocks, "
+        f"computed: {kept:.1f} GiB in float32, half of it in bfloat16.",
         "",
-        "| way | one double block | one single block | 19 + 38 blocks over stock, computed |",
-        "|---|---|---|---|",
     ]
     cost = {way: sum(DEPTH[kind] * seconds[kind][way] for kind in DEPTH) for way in ways}
-    for way in ways:
-        double, single = (f"{seconds[kind][way]:.2f} s" for kind in DEPTH)
-        lines.append(f"| {way} | {double} | {single} | {cost[way] / cost['stock']:.1%} |")
-    lines += [
-        "",
-        "| 28 steps, computed: times faster | " + " | ".join(f"{s:.0%} changes" for s in region_blocks.SHARES),
-    ]
-    lines[-1] += " |"
-    lines.append("|---" * (1 + len(region_blocks.SHARES)) + "|")
+    lines += table(
+        ["way", "one double block", "one single block", "19 + 38 blocks over stock, computed"],
+        ([way, *(f"{seconds[kind][way]:.2f} s" for kind in DEPTH), f"{cost[way] / cost['stock']:.1%}"] for way in ways),
+    )
     edits = [region_blocks.whole_edit(seconds, f"short {share:.0%}") for share in region_blocks.SHARES]
-    lines += [f"| {name} | " + " | ".join(f"{edit[name]:.2f}" for edit in edits) + " |" for name in edits[0]]
-    return [*lines, ""]
+    faster = table(
+        ["28 steps, computed: times faster", *(f"{share:.0%} changes" for share in region_blocks.SHARES)],
+        ([name, *(f"{edit[name]:.2f}" for edit in edits)] for name in edits[0]),
+    )
+    return [*lines, "", *faster, ""]
 
 
 def _demo(found: dict[str, Any]) -> list[str]:
@@ -89,9 +86,9 @@ def _demo(found: dict[str, Any]) -> list[str]:
         f"same seeds; {found['machine']}. Success and error outside as in [demo_model.md](demo_model.md). Tokens:",
         "computed ones of both panels over those of all steps, text not counted. The interval is that of the pairs.",
         "",
-        "| way | edits | scenes | success | points against all tokens (95 %) | error outside | tokens |",
-        "|---|---|---|---|---|---|---|",
     ]
+    head = ["way", "edits", "scenes", "success", "points against all tokens (95 %)", "error outside", "tokens"]
+    cells = []
     groups = {"all": scenes.TASKS, "the four local families": region_demo.LOCAL}
     groups |= {task: (task,) for task in scenes.TASKS if task not in region_demo.LOCAL}
     common = set.intersection(*(set(row) for row in results.values()))
@@ -102,8 +99,6 @@ def _demo(found: dict[str, Any]) -> list[str]:
             row = region_demo.figures(results, way, tuple(tasks))
             points = "" if way == "all tokens" else f"{row['points']:+.1f} ({row['points'] - row['half']:+.1f} .. "
             points += "" if way == "all tokens" else f"{row['points'] + row['half']:+.1f})"
-            lines.append(
-                f"| {way} | {name} | {row['scenes']} | {row['success']:.1%} | {points} | {row['outside']:.4f} | "
-                f"{row['share']:.0%} |"
-            )
-    return lines
+            shares = f"{row['success']:.1%}", points, f"{row['outside']:.4f}", f"{row['share']:.0%}"
+            cells.append([way, name, row["scenes"], *shares])
+    return lines + table(head, cells)

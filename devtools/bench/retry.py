@@ -30,6 +30,7 @@ from devtools.bench.early_filter import Sampler
 from devtools.bench.progress import OUT, Progress
 from icedit_core import retry
 from icedit_core.judges import Answer
+from workshop import report
 from workshop.host_model import HostModel
 from workshop.machine import describe
 
@@ -177,8 +178,7 @@ def main() -> None:
         "policies": figures(rows, options.draws),
         "rows": rows,
     }
-    (options.out / "retry.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (options.out / "retry.md").write_text(retry_page.page(result), encoding="utf-8")
+    report.write(options.out, "retry", result, retry_page.page(result))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from workshop.report import table
+
 
 def page(result: dict[str, Any]) -> str:
     """retry.md."""
@@ -12,9 +14,15 @@ def page(result: dict[str, Any]) -> str:
         kind: sum(row[kind]["done"].count("1") for row in rows) / (len(rows) * result["rounds"])
         for kind in ("misread", "right")
     }
-    table = [
-        f"| {name} | {100 * one['success']:.1f} % | {one['rounds']:.2f} | {one['questions']:.1f} | {one['nfe']:.1f} "
-        f"| {100 * one['first_right_and_lost']:.1f} % |"
+    cells = [
+        [
+            name,
+            f"{100 * one['success']:.1f} %",
+            f"{one['rounds']:.2f}",
+            f"{one['questions']:.1f}",
+            f"{one['nfe']:.1f}",
+            f"{100 * one['first_right_and_lost']:.1f} %",
+        ]
         for name, one in policies.items()
     ]
     worse = sum(one["worse_by_its_score"] * one["runs"] for one in policies.values())
@@ -33,9 +41,7 @@ def page(result: dict[str, Any]) -> str:
             f"{result['draws']} draws a scene. Rounds, words and scores run through `icedit_core.retry`; no language "
             f"model was asked. Made by `python dev.py bench retry` on {result['machine']}.",
             "",
-            "| | success | rounds | questions | model calls | right in round one and lost |",
-            "|---|---|---|---|---|---|",
-            *table,
+            *table(["", "success", "rounds", "questions", "model calls", "right in round one and lost"], cells),
             "",
             f"Runs whose chosen round had a lower score than round one: {worse:.0f} of "
             f"{sum(one['runs'] for one in policies.values())}.",

@@ -31,6 +31,7 @@ from demo.model_files import hashes
 from devtools.bench.progress import Progress, code
 from devtools.server import Host, running_host
 from icedit_core.client import ComfyClient, ExecutionInterrupted, Result
+from workshop import report
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +166,7 @@ async def stock_memory(host: Host, count: int, progress: Progress) -> list[int]:
 def page(result: dict) -> str:
     """The figures in Markdown."""
     ours, alone = result["demo"], result["stock"]
+    head = ["", "prompts", "resident memory at the start, half way, at the end", "slope over the second half"]
     return "\n".join(
         [
             "# A server under a long day's work",
@@ -173,10 +175,7 @@ def page(result: dict) -> str:
             f"clients at once, {ours['cancelled']} more cancelled while they waited or ran, in {ours['seconds']:.0f} s "
             f"on {result['machine']}, ComfyUI's own process on the CPU.",
             "",
-            "| | prompts | resident memory at the start, half way, at the end | slope over the second half |",
-            "|---|---|---|---|",
-            _row("demo workflow", ours),
-            _row("stock nodes alone, another server", alone),
+            *report.table(head, [_row("demo workflow", ours), _row("stock nodes alone, another server", alone)]),
             "",
             f"Pictures that differ from the reference: {len(ours['wrong'])}. Every finished prompt is taken out of "
             "ComfyUI's history, which grows with each.",
@@ -185,11 +184,10 @@ def page(result: dict) -> str:
     )
 
 
-def _row(name: str, record: dict) -> str:
+def _row(name: str, record: dict) -> list[object]:
     start, middle, end = (f"{value / 2**20:.0f}" for value in record["resident"])
-    return (
-        f"| {name} | {record['finished']} | {start}, {middle}, {end} MiB | {record['slope'] / 1024:.1f} KiB a prompt |"
-    )
+    slope_of = f"{record['slope'] / 1024:.1f} KiB a prompt"
+    return [name, record["finished"], f"{start}, {middle}, {end} MiB", slope_of]
 
 
 def _summary(memory: list[int]) -> dict:
@@ -237,9 +235,7 @@ def measure(args: argparse.Namespace, progress: Progress) -> None:
         "stock": _summary(alone),
         "machine": describe(),
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "soak.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "soak.md").write_text(page(result), encoding="utf-8")
+    report.write(args.out, "soak", result, page(result))
     log.info("%s", page(result))
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import logging
 import sys
 import time
@@ -29,8 +28,8 @@ sys.path.append(str(ROOT))  # last: the pack's `nodes` must not hide ComfyUI's
 from devtools.bench import moe_model, moe_timing, x2_blocks, x2_page  # noqa: E402
 from devtools.bench.progress import Progress  # noqa: E402
 from icedit_core.x2edit import align  # noqa: E402
+from workshop import report  # noqa: E402
 
-OUT = ROOT / "benchmarks" / "x2_overhead.json"
 ROUNDS = {"bfloat16": 7, "float32": 3}  # float32 takes several times as long
 STATES = (1, 29, 512, 3584)  # what AlignNet reads of an instruction
 
@@ -113,7 +112,7 @@ def main() -> None:
     log.setLevel(logging.INFO)
     start = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    results = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
+    results = report.read(report.FOLDER, "x2_overhead")
     parts = [f"{kind}/{dtype}" for dtype in ROUNDS for kind in (*x2_blocks.DEPTH, "align")]
     ahead = [part for part in parts if part not in results and wanted(part, options)]
     with Progress("x2-overhead", len(ahead)) as progress:
@@ -126,12 +125,11 @@ def main() -> None:
                 results[part] = measure_align(dtype, rounds, device, log.info)
             else:
                 results[part] = measure_block(kind, dtype, rounds, device, log.info)
-            OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            report.write_figures(report.FOLDER, "x2_overhead", results)
             progress.add(part, None, note=part)
             gc.collect()
-    OUT.with_suffix(".md").write_text(
-        x2_page.page(results, [part for part in parts if part not in results]), encoding="utf-8"
-    )
+    missing = [part for part in parts if part not in results]
+    report.write_page(report.FOLDER, "x2_overhead", x2_page.page(results, missing))
 
 
 if __name__ == "__main__":

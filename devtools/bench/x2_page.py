@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 
-from .moe_timing import Taken, summary
+from workshop.report import table
+
+from .moe_timing import Taken, machine_words, over_base, summary
 from .x2_blocks import DEPTH, EXPERTS, IMAGE, RANK, SOURCE, TEXT, TOP_K, WIDTH, share
 
 WAYS = {"base": "base", "again": "base once more: the noise", "ours": "ours", "published": "gathered tokens, published"}
@@ -60,20 +62,21 @@ def _how() -> list[str]:
 def _blocks(dtype: str, rows: dict) -> list[str]:
     first = next(iter(rows.values()))
     rounds = len(first["seconds"]["base"])
-    machines = " / ".join(f"{kind}: {_machine(row['machine'])}" for kind, row in rows.items())
+    machines = " / ".join(f"{kind}: {machine_words(row['machine'])}" for kind, row in rows.items())
     lines = [
         f"## In {dtype}",
         "",
         f"{rounds} rounds; {machines}.",
         "",
-        "| | time | over base, clock | over base, work | over the share of ours | peak above base |",
-        "|---|---|---|---|---|---|",
     ]
+    cells = []
     for kind, row in rows.items():
         taken = {way: [Taken(*one) for one in row["seconds"][way]] for way in WAYS}
-        lines += _rows(f"one {kind} block", taken, row["peak_mib"], None)
+        cells += _rows(f"one {kind} block", taken, row["peak_mib"], None)
     if len(rows) == len(DEPTH):
-        lines += _rows("19 + 38 blocks, computed", whole(rows), None, share(EXPERTS + 1))
+        cells += _rows("19 + 38 blocks, computed", whole(rows), None, share(EXPERTS + 1))
+    head = ["", "time", "over base, clock", "over base, work", "over the share of ours", "peak above base"]
+    lines += table(head, cells)
     apart = ", ".join(f"{row['apart']:.1e} ({kind})" for kind, row in rows.items())
     lines += ["", f"Ours and the published way differ by {apart} of what the experts change in a block.", ""]
     if len(rows) == len(DEPTH):
@@ -84,17 +87,15 @@ def _blocks(dtype: str, rows: dict) -> list[str]:
     return lines
 
 
-def _rows(title: str, taken: dict[str, list[Taken]], peaks: dict | None, least: float | None) -> list[str]:
-    lines = []
+def _rows(title: str, taken: dict[str, list[Taken]], peaks: dict | None, least: float | None) -> list[list[str]]:
+    rows = []
     for way, name in WAYS.items():
         row = summary(taken[way], taken["base"])
         ratio = f"{row['clock_over_base_percent'] / (100 * least):.2f}" if least and way == "ours" else ""
         peak = "" if not peaks or None in (peaks[way], peaks["base"]) else f"{peaks[way] - peaks['base']:+.0f} MiB"
-        lines.append(
-            f"| {title}: {name} | {row['median_ms'] / 1000:.2f} s | {_percent(row, 'clock')} | {_percent(row, 'work')} "
-            f"| {ratio} | {peak} |"
-        )
-    return lines
+        over = [over_base(row, kind) for kind in ("clock", "work")]
+        rows.append([f"{title}: {name}", f"{row['median_ms'] / 1000:.2f} s", *over, ratio, peak])
+    return rows
 
 
 def _align(found: dict[str, dict]) -> list[str]:
@@ -103,24 +104,13 @@ def _align(found: dict[str, dict]) -> list[str]:
         "",
         "29 states of 512 tokens and 3,584 numbers become 512 tokens of 4,096. The node computes in float32.",
         "",
-        "| | clock | work | weights | the states themselves | peak above both | machine |",
-        "|---|---|---|---|---|---|---|",
     ]
+    rows = []
     for dtype, row in found.items():
         clock, work = (statistics.median(one[i] for one in row["seconds"]["align"]) for i in (0, 1))
         peak = row["peak_mib"]["align"]
-        lines.append(
-            f"| {dtype} | {clock:.2f} s | {work:.2f} s | {row['weights_mib']:.0f} MiB | {row['states_mib']:.0f} MiB "
-            f"| {'not known' if peak is None else f'{peak:.0f} MiB'} | {_machine(row['machine'])} |"
-        )
-    return [*lines, ""]
-
-
-def _percent(row: dict, kind: str) -> str:
-    quarters = f"{row[f'{kind}_quarter']:+.1f} .. {row[f'{kind}_three_quarters']:+.1f}"
-    return f"{row[f'{kind}_over_base_percent']:+.1f} % ({quarters})"
-
-
-def _machine(machine: dict) -> str:
-    cores = f"{machine['threads']} of {machine['cores']} cores"
-    return f"{machine['device']}, {cores}, load {machine['load_average']}"
+        held = [f"{row[key]:.0f} MiB" for key in ("weights_mib", "states_mib")]
+        above = "not known" if peak is None else f"{peak:.0f} MiB"
+        rows.append([dtype, f"{clock:.2f} s", f"{work:.2f} s", *held, above, machine_words(row["machine"])])
+    head = ["", "clock", "work", "weights", "the states themselves", "peak above both", "machine"]
+    return [*lines, *table(head, rows), ""]
