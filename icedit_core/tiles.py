@@ -8,6 +8,7 @@ are fitted through all tiles, robustly: edited tiles do not count.
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from .resample import inside, positions, resample
@@ -138,7 +139,7 @@ def _tiled(picture: Tensor, side: int) -> Tensor:
     """(H, W) to (N, side * side); a rest at the right and the bottom is left out."""
     rows, columns = picture.shape[0] // side, picture.shape[1] // side
     picture = picture[: rows * side, : columns * side]
-    return picture.view(rows, side, columns, side).transpose(1, 2).reshape(rows * columns, side * side)
+    return rearrange(picture, "(rows y) (columns x) -> (rows columns) (y x)", y=side, x=side)
 
 
 def _centres(picture: Tensor, side: int) -> Tensor:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import repeat
 from torch import Tensor
 
 from ..pixels import covered
@@ -51,9 +52,8 @@ def of_mask(mask: Tensor, grid: Grid) -> Tensor:
 
 def to_latent(chosen: Tensor, grid: Grid, like: Tensor) -> Tensor:
     """Chosen tokens (B, N) bool as a mask (B, 1, H, W) of a latent's size."""
-    square = chosen.unflatten(1, grid[:2])
-    square = square.repeat_interleave(grid.patch, 1).repeat_interleave(grid.patch, 2)
-    return square[:, None, : like.shape[-2], : like.shape[-1]]
+    sides = {"h": grid.rows, "w": grid.columns, "p": grid.patch, "q": grid.patch}
+    return repeat(chosen, "b (h w) -> b 1 (h p) (w q)", **sides)[..., : like.shape[-2], : like.shape[-1]]
 
 
 def union(chosen: Tensor) -> Tensor:
