@@ -1,12 +1,14 @@
 """What computing only what changes costs and is worth: blocks of full width side by side, and the demo's edits.
 
     python dev.py bench region [--part blocks|demo] [--size NAME] [--scenes 600] [--rounds 3] [--seconds 1500]
-                               [--fit SCENES] [--page-only]
-                               [--curve]
+                               [--curve] [--way NAME] [--fit SCENES] [--page-only]
 
 Blocks: one double and one single block of FLUX.1, float32; what 19 + 38 blocks and 28 steps take is computed from
 them. Demo: every way on the same unseen scenes with the same seeds. A run that was stopped goes on where it was;
 --seconds ends it early. Writes region.json and region.md.
+
+--curve adds other thresholds and core's EasyCache, also to scenes that were measured before; a part of the scenes is
+enough. --way measures a way of the curve alone, such as --way "EasyCache, 0.1".
 
 --fit prints the gammas of RegionE's velocities instead, of the demo's LoRA-MoE in 28 steps, as ICEdit Only What Changes
 takes them.
@@ -60,19 +62,19 @@ def blocks(results: dict[str, Any], sizes: list[str], rounds: int, ends: float) 
                 gc.collect()
 
 
-def demo(results: dict[str, Any], count: int, ends: float, curve: bool) -> None:
-    """Scene after scene; the families come in turn, so that a part of them is a fair part."""
-    ways = [*region_demo.WAYS, *(region_demo.CURVE if curve else ())]
+def demo(results: dict[str, Any], count: int, ends: float, ways: list[str]) -> None:
+    """Scene after scene, what is missing of each; the families come in turn, so that a part of them is a fair part."""
     kept = results["demo"].setdefault("scenes", {})
-    missing = [index for index in range(count) if str(index) not in kept]
+    missing = {index: [way for way in ways if way not in kept.get(str(index), {})] for index in range(count)}
+    missing = {index: names for index, names in missing.items() if names}
     if not missing:
         return
     made = region_demo.Demo(ways)
     with Progress("region", len(missing)) as progress:
-        for index in missing:
+        for index, names in missing.items():
             if time.monotonic() > ends:
                 break
-            kept[str(index)] = made.measure(index)
+            kept[str(index)] = kept.get(str(index), {}) | made.measure(index, names)
             progress.add(str(index), None)
             results["demo"]["machine"] = describe("no GPU used")
             write(results, "demo")
@@ -80,7 +82,7 @@ def demo(results: dict[str, Any], count: int, ends: float, curve: bool) -> None:
 
 def fit(count: int) -> str:
     """Gammas of the demo's velocities over `count` scenes."""
-    made = region_demo.Demo(["all tokens"])
+    made = region_demo.Demo([region_demo.STOCK])
     return " ".join(f"{gamma:.4f}" for gamma in region_demo.fitted(made, count))
 
 
@@ -102,7 +104,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1500)
     parser.add_argument("--fit", type=int, metavar="SCENES", help="write gammas from that many scenes, nothing else")
-    parser.add_argument("--curve", action="store_true", help="other thresholds too, for scenes not measured yet")
+    parser.add_argument("--curve", action="store_true", help="other thresholds and EasyCache too")
+    every = tuple(region_demo.WAYS | region_demo.CURVE)
+    parser.add_argument("--way", choices=every, action="append", help="of the demo: these, and all tokens")
     parser.add_argument("--page-only", action="store_true", help="write the page from the figures at hand")
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -116,7 +120,9 @@ def main() -> None:
         if options.part != "demo":
             blocks(results, options.size or list(region_blocks.SIZES), options.rounds, ends)
         if options.part != "blocks":
-            demo(results, options.scenes, ends, options.curve)
+            ways = [region_demo.STOCK, *options.way] if options.way else list(region_demo.WAYS)
+            ways += region_demo.CURVE if options.curve else ()
+            demo(results, options.scenes, ends, list(dict.fromkeys(ways)))
     report.write_page(report.FOLDER, "region", region_page.page(kept_so_far()))
 
 

@@ -97,10 +97,13 @@ class Block:
         return like[:, :, -self.size.reference :]
 
 
-def whole_edit(seconds: dict[str, dict[str, float]], share: str) -> dict[str, float]:
+def whole_edit(seconds: dict[str, dict[str, float]], share: str, computed: float | None = None) -> dict[str, float]:
     """How many times faster 28 steps are than stock, from one block of each kind: seconds[kind][way].
 
     spot: 5 full and 23 short steps. region: 9 and 19; with its velocities 14 of the 19 need no model call.
+
+    Args:
+        computed: how many of the 28 steps EasyCache does not skip; a skipped one costs nothing.
     """
     cost = {way: sum(DEPTH[kind] * seconds[kind][way] for kind in DEPTH) for way in next(iter(seconds.values()))}
     stock, full, short = 28 * cost["stock"], cost["full"], cost[share]
@@ -111,4 +114,6 @@ def whole_edit(seconds: dict[str, dict[str, float]], share: str) -> dict[str, fl
     }
     if "reference cached" in cost:
         found["Flux KV Cache"] = stock / (cost["stock"] + 27 * cost["reference cached"])
+    if computed:
+        found["EasyCache"] = 28 / computed
     return found

@@ -11,18 +11,25 @@ import torch
 
 from demo import scenes
 
+Scenes = dict[str, dict[str, dict[str, Any]]]  # number of the scene -> way -> what came out
+
+TASKS = scenes.TASKS
 LOCAL = ("recolour", "remove", "add", "swap")
 STEPS = 28
+STOCK = "all tokens"
+EASY_CACHE = "EasyCache"
+METHODS = ("spot", "region", EASY_CACHE)
 WAYS: dict[str, dict[str, Any] | None] = {
-    "all tokens": None,
+    STOCK: None,
     "spot": {"method": "spot"},
     "region": {"method": "region"},
 }
 CURVE: dict[str, dict[str, Any] | None] = {
-    "spot, .03": {"method": "spot", "threshold": 0.03},
-    "spot, .15": {"method": "spot", "threshold": 0.15},
-    "region, .15": {"method": "region", "threshold": 0.15},
+    **{f"spot, {at:g}": {"method": "spot", "threshold": at} for at in (0.03, 0.15, 0.4)},
+    **{f"region, {at:g}": {"method": "region", "threshold": at} for at in (0.03, 0.15, 0.4)},
+    **{f"{EASY_CACHE}, {at:g}": {"method": EASY_CACHE, "threshold": at} for at in (0.05, 0.1, 0.2, 0.4, 0.8)},
 }
+POINT = 1.0  # of success that EasyCache's threshold may cost
 
 
 class Demo:
@@ -34,25 +41,35 @@ class Demo:
         self.host = HostModel()
         self.host.config["steps"] = STEPS
         _pack()
-        settings = importlib.import_module("icedit_pack.nodes.host.changes_settings").Settings
-        attach = importlib.import_module("icedit_pack.nodes.host.only_changes").attach
         self.heard: list[Any] = []
+        self.calls = 0
+        self.models = {name: self._model((WAYS | CURVE)[name]) for name in ways}
 
-        def told(session, where):
-            self.heard.append(session)
+    def _model(self, how: dict[str, Any] | None):
+        """The model that computes less in this way; it counts its calls."""
+        model = self.host.model.clone()
+        if how is not None and how["method"] == EASY_CACHE:
+            model = easy_cache(model, how["threshold"])
+        elif how is not None:
+            settings = importlib.import_module("icedit_pack.nodes.host.changes_settings").Settings
+            attach = importlib.import_module("icedit_pack.nodes.host.only_changes").attach
+            model = attach(model, settings(**how), False, lambda session, where: self.heard.append(session))
+        patched = importlib.import_module("comfy.patcher_extension").WrappersMP
+        model.add_wrapper_with_key(patched.DIFFUSION_MODEL, "counted", self._counted)  # the last one is the innermost
+        return model
 
-        self.models = {}
-        for name in ways:
-            how, model = (WAYS | CURVE)[name], self.host.model
-            self.models[name] = model if how is None else attach(model, settings(**how), False, told)
+    def _counted(self, executor, *args, **kwargs):
+        self.calls += 1
+        return executor(*args, **kwargs)
 
-    def measure(self, index: int) -> dict[str, dict[str, Any]]:
-        """Every way on one scene, alone: a batch would compute the union of its members."""
+    def measure(self, index: int, ways: list[str]) -> dict[str, dict[str, Any]]:
+        """Some ways on one scene, alone: a batch would compute the union of its members."""
         example = scenes.unseen(1, first=index)[0]
-        return {name: self._edit(example, index, name) for name in self.models}
+        return {name: self._edit(example, index, name) for name in ways}
 
     def _edit(self, example, seed: int, name: str) -> dict[str, Any]:
         self.heard.clear()
+        self.calls = 0
         source, begin = torch.from_numpy(example.source)[None], time.process_time()
         edited = self.host.edit(source, [example.instruction], seed, True, self.models[name])[0].numpy()
         verdict = example.check(edited)
@@ -62,10 +79,16 @@ class Demo:
             "success": bool(verdict.success),
             "inside": round(verdict.inside, 5),
             "outside": round(verdict.outside, 5),
-            "share": round(sum(step.share for step in steps) / len(steps), 4) if steps else 1.0,
-            "full": sum(step.kind == "full" for step in steps) if steps else STEPS,
+            "share": round(sum(step.share for step in steps) / len(steps) if steps else self.calls / STEPS, 4),
+            "full": sum(step.kind == "full" for step in steps) if steps else self.calls,
             "work": round(time.process_time() - begin, 2),
         }
+
+
+def easy_cache(model, threshold: float):
+    """Core's node at a threshold, else as it comes: it skips no step of the first 15 % and of the last 5 %."""
+    node = importlib.import_module("comfy_extras.nodes_easycache").EasyCacheNode
+    return node.execute(model, threshold, 0.15, 0.95, False).args[0]
 
 
 def fitted(made: Demo, count: int) -> tuple[float, ...]:
@@ -92,17 +115,36 @@ def fitted(made: Demo, count: int) -> tuple[float, ...]:
     return region.fit((lengths / count).tolist(), sigmas)
 
 
-def figures(results: dict[str, dict[str, dict[str, Any]]], way: str, tasks: tuple[str, ...]) -> dict[str, float]:
-    """Success, its difference to all tokens with the 95 % interval of the pairs, error outside, share of tokens."""
-    pairs = [(row["all tokens"], row[way]) for row in results.values() if row[way]["task"] in tasks]
-    gained = np.array([int(other["success"]) - int(base["success"]) for base, other in pairs], dtype=float)
-    half = 1.96 * gained.std(ddof=1) / len(gained) ** 0.5 if len(gained) > 1 else float("nan")
-    return {
-        "scenes": len(pairs),
-        "success": float(np.mean([other["success"] for _, other in pairs])),
-        "points": 100 * float(gained.mean()),
-        "half": 100 * float(half),
-        "outside": float(np.mean([other["outside"] for _, other in pairs])),
-        "share": float(np.mean([other["share"] for _, other in pairs])),
-        "work": float(np.mean([other["work"] for _, other in pairs])),
-    }
+def having(results: Scenes, way: str) -> Scenes:
+    """The scenes on which a way was measured."""
+    return {index: row for index, row in results.items() if way in row and STOCK in row}
+
+
+def figures(results: Scenes, way: str, tasks: tuple[str, ...]) -> dict[str, float]:
+    """Success and error outside, both also against all tokens with the 95 % interval of the pairs; tokens and work."""
+    pairs = [(row[STOCK], row[way]) for row in having(results, way).values() if row[way]["task"] in tasks]
+    points = [100.0 * (int(other["success"]) - int(base["success"])) for base, other in pairs]
+    outside = [other["outside"] - base["outside"] for base, other in pairs]
+    found = {"scenes": float(len(pairs)), "points": float(np.mean(points)), "half": _half(points)}
+    found |= {"outside more": float(np.mean(outside)), "outside half": _half(outside)}
+    found["whole"] = float(np.mean([other["full"] == STEPS for _, other in pairs]))
+    names = ("success", "outside", "share", "full", "work")
+    return found | {name: float(np.mean([other[name] for _, other in pairs])) for name in names}
+
+
+def _half(values: list[float]) -> float:
+    """Half of the 95 % interval of a mean."""
+    return 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+
+
+def curve(results: Scenes, method: str) -> list[str]:
+    """The ways of a method with a threshold of their own that were measured, from the lowest threshold on."""
+    found = [name for name, how in CURVE.items() if how and how["method"] == method and having(results, name)]
+    return sorted(found, key=lambda name: CURVE[name]["threshold"])
+
+
+def affordable(results: Scenes) -> str | None:
+    """EasyCache at the highest measured threshold that costs at most one point; None where each costs more."""
+    ways = curve(results, EASY_CACHE)
+    cheap = [way for way in ways if figures(results, way, TASKS)["points"] >= -POINT]
+    return cheap[-1] if cheap else None
