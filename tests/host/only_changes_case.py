@@ -1,8 +1,10 @@
-"""Small random editors in the host's own classes: FLUX.2, Qwen-Image-Edit, FLUX Fill; and a few steps of them."""
+"""Small random editors in the host's own classes: Kontext, FLUX.2, Qwen-Image-Edit, FLUX Fill; a few steps of them."""
+
+from types import SimpleNamespace
 
 import torch
 
-from . import condition_case, flux_case
+from . import condition_case, flux_case, spotedit_case
 
 SIZES = {
     "flux2": {
@@ -17,7 +19,7 @@ SIZES = {
         "attention_head_dim": 128, "joint_attention_dim": 64,
     },
 }  # fmt: skip
-LATENTS = {"flux2": (128, 6, 8), "qwen": (16, 1, 12, 16), "fill": (16, 8, 16)}
+LATENTS = {"kontext": (16, 8, 12), "flux2": (128, 6, 8), "qwen": (16, 1, 12, 16), "fill": (16, 8, 16)}
 
 
 def small(kind, **more):
@@ -27,6 +29,8 @@ def small(kind, **more):
 
     if kind == "fill":
         return flux_case.load(flux_case.weights())
+    if kind == "kontext":
+        return flux_case.load(spotedit_case.weights())
     config = {"flux2": comfy.supported_models.Flux2, "qwen": comfy.supported_models.QwenImage}[kind]
     config = config(SIZES[kind] | more)
     config.set_inference_dtype(torch.float32, None)
@@ -41,10 +45,28 @@ def small(kind, **more):
     return ModelPatcher(base.eval(), torch.device("cpu"), torch.device("cpu"))
 
 
-def inputs(model, kind, batch=1, references=1, reference=None, words=7, seed=0, **more):
-    """Noise, conditioning and latent of a short sampling."""
+def ours():
+    """attach(MODEL, list of finished sessions, settings) -> MODEL; key: of what it hangs in."""
+    from icedit_pack.nodes.host import changes_settings, only_changes
+
+    def attach(model, heard=None, in_cpu_memory=False, **settings):
+        told = (lambda session, where: None) if heard is None else (lambda session, where: heard.append(session))
+        return only_changes.attach(model, changes_settings.Settings(**settings), in_cpu_memory, told)
+
+    return SimpleNamespace(attach=attach, key=only_changes.KEY)
+
+
+def half():
+    """Settings: a mask of the picture's upper left part, or of the panel's, is the region."""
+    mask = torch.zeros(1, 16, 16)
+    mask[:, :8, :8] = 1
+    return {"mask": mask, "mask_use": "fix"}
+
+
+def inputs(model, kind, batch=1, references=1, reference=None, words=7, seed=0, size=None, **more):
+    """Noise, conditioning and latent of a short sampling. size: (H, W) of another latent, of all but Fill."""
     draw = torch.Generator().manual_seed(seed)
-    shape = LATENTS[kind]
+    shape = LATENTS[kind] if size is None else (*LATENTS[kind][:-2], *size)
     noise = torch.randn(batch, *shape, generator=draw)
     if kind == "fill":
         source = torch.randn(1, 16, 8, 8, generator=draw).repeat(1, 1, 1, 2)
@@ -56,7 +78,16 @@ def inputs(model, kind, batch=1, references=1, reference=None, words=7, seed=0, 
     sizes = [reference or shape] * references
     found = [model.model.process_latent_out(torch.randn(1, *size, generator=draw)) for size in sizes]
     values = {"guidance": 3.5, "reference_latents": found} if references else {"guidance": 3.5}
+    if kind == "kontext":
+        values["pooled_output"] = torch.randn(1, 32, generator=draw)
     return noise, [[torch.randn(1, words, 64, generator=draw), values | more]], torch.zeros_like(noise)
+
+
+def qwen_2511():
+    """Qwen-Image-Edit as 2511 is used, its reference of another size -> MODEL, inputs, source of the sampled size."""
+    model = small("qwen", default_ref_method="index_timestep_zero")
+    source = torch.randn(1, *LATENTS["qwen"], generator=torch.Generator().manual_seed(5))
+    return model, inputs(model, "qwen", reference=(16, 1, 8, 10)), {"samples": source}
 
 
 def sample(model, given, sampler="euler", steps=5, cfg=1.0, callback=None, sigmas=None, negative=None, seed=0):

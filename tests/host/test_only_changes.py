@@ -1,10 +1,9 @@
-"""ICEdit Only What Changes on the real host: SpotEdit's recorded runs, exactness, and what is left behind."""
-
-import gc
-from types import SimpleNamespace
+"""ICEdit Only What Changes on the real host: SpotEdit's recorded runs, exactness, and memory."""
 
 import pytest
 import torch
+
+from icedit_core.only_changes import kept
 
 from ..rounding import FLOAT32, error
 from . import condition_case
@@ -16,13 +15,7 @@ RECORDED = 1e-4
 
 @pytest.fixture(scope="module")
 def ours(pack):
-    from icedit_pack.nodes.host import changes_settings, only_changes
-
-    def attach(model, heard=None, in_cpu_memory=False, **settings):
-        told = (lambda session, where: None) if heard is None else (lambda session, where: heard.append(session))
-        return only_changes.attach(model, changes_settings.Settings(**settings), in_cpu_memory, told)
-
-    return SimpleNamespace(attach=attach, key=only_changes.KEY)
+    return editors.ours()
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +71,6 @@ def small(pack):
     return get
 
 
-def half(kind):
-    """A mask of the picture's upper left part, or of the panel's."""
-    mask = torch.zeros(1, 16, 16)
-    mask[:, :8, :8] = 1
-    return {"mask": mask, "mask_use": "fix"}
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["spot", "region"])
 def test_nothing_spared_is_the_stock_model_bit_for_bit(ours, small, kind, method):
@@ -106,7 +92,7 @@ def test_a_short_step_straight_after_a_full_one_gives_the_same_tokens(ours, smal
 
     model, heard, seen, calls = small(kind), [], [], iter(range(9))
     noise, positive, latent = editors.inputs(model, kind)
-    patched = ours.attach(model, heard, full_steps="0", **half(kind))
+    patched = ours.attach(model, heard, full_steps="0", **editors.half())
     monkeypatch.setattr(schedule, "step_of", lambda sigma, sigmas: next(calls))  # every call is a step of its own
 
     def twice(net, x, sigmas, extra_args=None, callback=None, disable=None):
@@ -133,7 +119,7 @@ def test_a_short_step_straight_after_a_full_one_gives_the_same_tokens(ours, smal
 def test_part_of_the_picture_is_computed_and_the_rest_ends_in_the_source(ours, small, kind, method):
     model, heard = small(kind), []
     given = editors.inputs(model, kind)
-    done = editors.sample(ours.attach(model, heard, method=method, **half(kind)), given, steps=8)
+    done = editors.sample(ours.attach(model, heard, method=method, **editors.half()), given, steps=8)
     session = heard[0]
     kinds = [step.kind for step in session.steps]
     assert kinds.count("short") >= 3 and set(kinds) == {"full", "short"}
@@ -153,10 +139,12 @@ def test_halves_of_guidance_have_keys_and_values_of_their_own(ours, small, kind)
     other = editors.inputs(model, kind, words=9, seed=1)[1]
     same = editors.inputs(model, kind, words=7, seed=1)[1]
     same[0][1].update({name: value for name, value in given[1][0][1].items() if name != "pooled_output"})
-    patched = ours.attach(model, **half(kind))
+    patched = ours.attach(model, **editors.half())
     for negative in (other, same):
         got = editors.sample(patched, given, cfg=3.0, negative=negative, steps=4)
-        apart = editors.sample(ours.attach(one_by_one(model), **half(kind)), given, cfg=3.0, negative=negative, steps=4)
+        apart = editors.sample(
+            ours.attach(one_by_one(model), **editors.half()), given, cfg=3.0, negative=negative, steps=4
+        )
         assert error(got, apart) < FLOAT32
 
 
@@ -186,44 +174,18 @@ def test_a_batch_computes_the_union_of_its_members(ours, small):
 
 def test_reference_modulated_at_zero_and_of_another_size(ours, pack):
     """Qwen-Image-Edit 2511's method, with a source latent of the sampled size."""
-    model, heard = editors.small("qwen", default_ref_method="index_timestep_zero"), []
-    given = editors.inputs(model, "qwen", reference=(16, 1, 8, 10))
+    (model, given, source), heard = editors.qwen_2511(), []
     with pytest.raises(
         ValueError, match=r"the first reference is 16 x 1 x 8 x 10, but the sampled latent.*as this node"
     ):
         editors.sample(ours.attach(model), given)
-    source = {"samples": torch.randn(1, *editors.LATENTS["qwen"], generator=torch.Generator().manual_seed(5))}
-    done = editors.sample(ours.attach(model, heard, source=source, **half("qwen")), given, steps=8)
+    done = editors.sample(ours.attach(model, heard, source=source, **editors.half()), given, steps=8)
     spared = ~heard[0].source.grid_mask(heard[0].steps[-1].chosen, done).expand_as(done)
     assert error(done[spared], source["samples"][spared]) < 1e-5
     stock = editors.sample(model, given, steps=8)
     assert error(done[~spared], stock[~spared]) < error(done[spared], stock[spared])
     everything = ours.attach(model, source=source, mask=torch.ones(1, 8, 8), mask_use="fix")
     assert torch.equal(editors.sample(everything, given, steps=8), stock)
-
-
-def samplers():
-    import comfy.samplers
-
-    return comfy.samplers.KSampler.SAMPLERS
-
-
-def test_every_stock_sampler(ours, small):
-    """Each computes less and ends finite; those that choose their own steps compute everything and say so."""
-    model = small("fill")
-    given = editors.inputs(model, "fill")
-    sigmas = torch.tensor([1.0, 0.85, 0.65, 0.45, 0.2, 0.0])
-    for name in samplers():
-        heard = []
-        done = editors.sample(ours.attach(model, heard, **half("fill")), given, name, sigmas=sigmas, cfg=1.5)
-        kinds = {step.kind for step in heard[0].steps}
-        own_steps = name in ("dpm_fast", "dpm_adaptive")
-        assert torch.isfinite(done).all(), name
-        assert ("chooses its own steps" in heard[0].always_full) is own_steps, name
-        assert kinds == ({"full"} if own_steps else {"full", "short"}), name
-        if own_steps:
-            stock = editors.sample(model, given, name, sigmas=sigmas, cfg=1.5)
-            assert torch.equal(done, stock), name
 
 
 @pytest.mark.parametrize(
@@ -237,7 +199,7 @@ def test_what_cannot_be_held_is_computed_in_full_and_said(ours, small, more, why
     model, heard = small("qwen"), []
     given = editors.inputs(model, "qwen", **more)
     try:
-        done = editors.sample(ours.attach(model, heard, **half("qwen")), given)
+        done = editors.sample(ours.attach(model, heard, **editors.half()), given)
     except RuntimeError:
         pytest.skip("the host itself does not take this conditioning for this model")
     assert why in heard[0].always_full and {step.kind for step in heard[0].steps} == {"full"}
@@ -258,7 +220,7 @@ def test_guidance_that_calls_the_model_again_is_computed_in_full_and_said(ours, 
 
     model.set_model_sampler_post_cfg_function(again)
     given = editors.inputs(model, "fill")
-    done = editors.sample(ours.attach(model, heard, **half("fill")), given)
+    done = editors.sample(ours.attach(model, heard, **editors.half()), given)
     assert "several times" in heard[0].always_full and {step.kind for step in heard[0].steps} == {"full"}
     assert torch.equal(done, editors.sample(model, given))
 
@@ -294,66 +256,25 @@ def test_a_missing_source_is_named(ours, small):
         editors.sample(ours.attach(fill), (noise, cond, torch.zeros_like(latent)))
 
 
-@pytest.mark.parametrize("how", ["error", "cancel", "done"])
-def test_nothing_is_left_behind(ours, small, how):
-    """After an end, an error or a cancel: no kept tensor, the model's options as they were, and the same bits again."""
+@pytest.mark.parametrize(
+    ("size", "steps", "in_cpu_memory"), [((6, 8), 5, False), ((6, 8), 10, True), ((8, 12), 5, False)]
+)
+def test_memory_is_what_was_computed_beforehand_and_counted(ours, small, size, steps, in_cpu_memory):
+    """In the model's memory or the CPU's: it grows with text, picture and reference, and not with the steps."""
     import comfy.model_management
 
-    model = small("fill")
-    given = editors.inputs(model, "fill")
-    plain = editors.sample(model, given)
-    patched = ours.attach(model, **half("fill"))
-    first = editors.sample(patched, given)
-    options = repr(sorted(patched.model_options["transformer_options"]))
-    gc.collect()
-    before = tensors()
-
-    def stop(step, x0, x, total):
-        if step == 2 and how == "error":
-            raise RuntimeError("stopped in the middle")
-        if step == 2 and how == "cancel":
-            raise comfy.model_management.InterruptProcessingException
-
-    if how == "done":
-        editors.sample(patched, given, callback=stop)
-    else:
-        with pytest.raises((RuntimeError, comfy.model_management.InterruptProcessingException)):
-            editors.sample(patched, given, callback=stop)
-    gc.collect()
-    assert tensors() <= before
+    model, heard, counted = small("flux2"), [], []
+    patched = ours.attach(model, heard, in_cpu_memory=in_cpu_memory, **editors.half())
     holder = patched.get_additional_models_with_key(ours.key)[0].model
-    assert holder.keys_values.bytes == 0 and holder.expected == 0
-    assert repr(sorted(patched.model_options["transformer_options"])) == options
-    assert torch.equal(editors.sample(model, given), plain)
-    assert torch.equal(editors.sample(patched, given), first)
 
+    def look(step, x0, x, total):
+        loaded = comfy.model_management.current_loaded_models
+        counted.append(sum(one.model_memory() for one in loaded if one.model.model is holder))
 
-def tensors():
-    """Bytes of all tensors that anything holds; those without numbers, which compiling leaves, have none."""
-    plain = (one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter))
-    return sum({one.data_ptr(): one.untyped_storage().nbytes() for one in plain}.values())
-
-
-def test_memory_is_what_was_computed_beforehand_and_counted(ours, small):
-    """In the model's memory or the CPU's; twice the steps keep no more, twice the picture keeps more."""
-    import comfy.model_management
-
-    model, sizes = small("flux2"), []
-    for steps, in_cpu_memory in ((5, False), (10, True)):
-        heard, counted = [], []
-        patched = ours.attach(model, heard, in_cpu_memory=in_cpu_memory, **half("flux2"))
-        holder = patched.get_additional_models_with_key(ours.key)[0].model
-
-        def look(step, x0, x, total, holder=holder, counted=counted):
-            loaded = comfy.model_management.current_loaded_models
-            counted.append(sum(one.model_memory() for one in loaded if one.model.model is holder))
-
-        given = editors.inputs(model, "flux2")
-        given[1][0][0] = torch.randn(1, 512, 64)  # the host fills FLUX.2's text up to this
-        editors.sample(patched, given, steps=steps, callback=look)
-        assert max(counted) == heard[0].most_bytes
-        sizes.append(heard[0].most_bytes)
-    assert sizes[0] == sizes[1] == 2 * (512 + 2 * 48) * 128 * 3 * 4
+    given = editors.inputs(model, "flux2", size=size)
+    given[1][0][0] = torch.randn(1, 512, 64)  # the host fills FLUX.2's text up to this
+    editors.sample(patched, given, steps=steps, callback=look)
+    assert max(counted) == heard[0].most_bytes == kept.size(512 + 2 * size[0] * size[1], 128, 3, 4)
 
 
 def test_composes_with_another_attention_override_and_block_replacement(ours, small):
@@ -370,8 +291,8 @@ def test_composes_with_another_attention_override_and_block_replacement(ours, sm
     model.model_options["transformer_options"]["optimized_attention_override"] = watch
     model.set_model_patch_replace(replaced, "dit", "single_block", 1)
     given = editors.inputs(model, "fill")
-    done = editors.sample(ours.attach(model, **half("fill")), given)
-    assert torch.equal(done, editors.sample(ours.attach(small("fill"), **half("fill")), given))
+    done = editors.sample(ours.attach(model, **editors.half()), given)
+    assert torch.equal(done, editors.sample(ours.attach(small("fill"), **editors.half()), given))
     assert "block" in calls and len({length for length in calls if length != "block"}) == 2
 
 
@@ -379,7 +300,7 @@ def test_velocities_are_used_again_where_a_fit_says_so(ours, model):
     """28 steps of Kontext with the published fit: steps without a model call, and a result near the computed one."""
     sigmas = torch.linspace(1, 0, 29)
     heard = []
-    common = {"method": "region"} | half("flux")
+    common = {"method": "region"} | editors.half()
     again = case.sample(ours.attach(model, heard, reuse_error=0.04, **common), sigmas=sigmas)
     computed = case.sample(ours.attach(model, heard, reuse_error=0.0, **common), sigmas=sigmas)
     kinds = [step.kind for step in heard[0].steps]
@@ -400,6 +321,6 @@ def test_experts_of_a_moe_lora_route_a_subset_alike(ours, small, pack):
     everything = {"mask": torch.ones(1, 8, 8), "mask_use": "fix"}
     assert torch.equal(editors.sample(ours.attach(adapted, **everything), given), editors.sample(adapted, given))
     heard = []
-    part = editors.sample(ours.attach(adapted, heard, **half("fill")), given)
-    plain = editors.sample(ours.attach(small("fill"), **half("fill")), given)
+    part = editors.sample(ours.attach(adapted, heard, **editors.half()), given)
+    plain = editors.sample(ours.attach(small("fill"), **editors.half()), given)
     assert "short" in {step.kind for step in heard[0].steps} and error(part, plain) > 1e-3
