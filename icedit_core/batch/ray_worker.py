@@ -75,25 +75,31 @@ class Worker:
     async def edit(self, work: Work, row: Row, picture: bytes) -> Reply:
         """Edit a row whose source has these bytes."""
         async with self._edits:
-            with tempfile.TemporaryDirectory(prefix="icedit-row-") as folder:
-                image = Path(folder) / row.image.name
-                image.write_bytes(picture)
-                made = Path(folder) / run.PICTURES
-                made.mkdir()
-                try:
-                    return await self._edit(replace(work, folder=made), replace(row, image=image))
-                except PlaceLost as problem:
-                    return Reply("lost", str(problem), problem.began)
-                except RowRefused as problem:
-                    return Reply("refused", str(problem))
-                except (RowBroken, ValueError) as problem:
-                    return Reply("broken", str(problem))
+            try:
+                url = await self._running()
+                started = self._started  # its folder stays as long as it is named here
+                beside = None if started is None else started.folder
+                with tempfile.TemporaryDirectory(prefix="icedit-row-", dir=beside) as folder:
+                    image = Path(folder) / row.image.name
+                    image.write_bytes(picture)
+                    made = Path(folder) / run.PICTURES
+                    made.mkdir()
+                    return await self._edit(url, replace(work, folder=made), replace(row, image=image))
+            except PlaceLost as problem:
+                return Reply("lost", str(problem), problem.began)
+            except RowRefused as problem:
+                return Reply("refused", str(problem))
+            except (RowBroken, ValueError) as problem:
+                return Reply("broken", str(problem))
 
-    async def _edit(self, work: Work, row: Row) -> Reply:
+    async def _running(self) -> str:
+        """As `_url`; a ComfyUI that cannot be started is lost."""
         try:
-            url = await self._url()
+            return await self._url()
         except OSError as problem:
             raise PlaceLost(f"its ComfyUI cannot be started ({problem})", began=False) from problem
+
+    async def _edit(self, url: str, work: Work, row: Row) -> Reply:
         async with ComfyClient(url, timeout=min(REQUEST, work.silence)) as client:
             done = await Server(client, work).edit(row)
         if self._started is not None:

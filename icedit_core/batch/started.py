@@ -53,8 +53,9 @@ class Started:
         self.url = f"http://{LOOPBACK}:{port}"
         self._log = tempfile.TemporaryFile()
         self._own = tempfile.TemporaryDirectory(prefix="icedit-comfyui-", ignore_cleanup_errors=True)
-        command = [start.python or sys.executable, tied.__file__, "main.py", "--listen", LOOPBACK, "--port", str(port)]
-        command += ["--disable-auto-launch", *self._folders(Path(self._own.name))]
+        self.folder = Path(self._own.name)  # removed at its end, also if this process was killed
+        command = [start.python or sys.executable, tied.__file__, self._own.name, "main.py"]
+        command += ["--listen", LOOPBACK, "--port", str(port), "--disable-auto-launch", *self._folders(self.folder)]
         self._process = subprocess.Popen(
             [*command, *start.arguments],
             cwd=start.folder,
@@ -77,7 +78,7 @@ class Started:
     def empty(self) -> None:
         """Remove what it has written so far, which was fetched; a long run would fill the disk."""
         for name in WRITTEN:
-            for file in (Path(self._own.name) / name).rglob("*"):
+            for file in (self.folder / name).rglob("*"):
                 if file.is_file():
                     file.unlink(missing_ok=True)
 

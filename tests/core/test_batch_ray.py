@@ -71,7 +71,7 @@ async def test_a_comfyui_is_started_again_and_ends_with_its_worker(tmp_path):
     assert await worker.is_up()
     first = worker._started
     assert first is not None and "--cpu" in first.said()
-    picture_file = Path(first._own.name) / "output" / "a" / "1.png"
+    picture_file = first.folder / "output" / "a" / "1.png"
     picture_file.parent.mkdir()
     picture_file.write_bytes(picture())
     first.empty()
@@ -90,13 +90,14 @@ def test_what_a_killed_process_started_ends_too(tmp_path):
     code = f"""
         import time; from pathlib import Path; from icedit_core.batch.started import Start, Started
         made = Started(Start(Path({str(tmp_path)!r})))
-        print(made.url, flush=True); time.sleep(60)
+        print(made.folder, made.url, flush=True); time.sleep(60)
     """
     parent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    port = parent.stdout.readline().rpartition(":")[2].strip()
-    assert running(port)
+    folder, url = parent.stdout.readline().split()
+    port = url.rpartition(":")[2]
+    assert running(port) and Path(folder).is_dir()
     assert children_of(parent.pid) == running(port), "no process stands between, which could be killed alone"
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
@@ -104,6 +105,7 @@ def test_what_a_killed_process_started_ends_too(tmp_path):
     while running(port):
         assert time.monotonic() < until
         time.sleep(0.1)
+    assert not Path(folder).exists()
 
 
 def running(port: str) -> list[int]:
