@@ -147,9 +147,12 @@ async def spread(
 
         try:
             for wave in waves(left):
-                ready = [one for one in wave if not one.after or one.image.is_file()]
-                for one in (one for one in wave if one not in ready):
-                    keep(one, None, f"the row before it, {one.after}, has no picture", "")
+                ready = []
+                for one in wave:
+                    if not one.after or one.image.is_file():
+                        ready.append(one)
+                    else:
+                        keep(one, None, f"the row before it, {one.after}, has no picture", "")
                 await Pool(places, keep, say, options.patience).run(ready)
         except NoPlaceLeft as problem:
             return Summary(total, counter.failed, str(problem))
