@@ -1,4 +1,7 @@
-"""What `icedit eval` does once its arguments are read: sources written, rows edited, edits measured, the report."""
+"""What `icedit eval` does once its arguments are read: sources written, rows edited, edits measured, the report.
+
+torch, which takes seconds to import, is first needed to measure, or by a model or a judge that is given.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,22 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from .. import foreign
 from ..batch import engines, facts, records
 from ..batch.rows import Broken, Row
-from ..evaluation import judging, measure, outcomes, protocols, report
+from ..evaluation import outcomes, protocols, report
+from ..evaluation import rows as data_rows
 from ..evaluation.items import Choice, Item
-from ..evaluation.metrics.models import Models
 from ..whole_files import write_whole
 from . import batching, judge_options
+
+if TYPE_CHECKING:
+    from ..evaluation.judging import Asked
+    from ..evaluation.metrics.models import Models
 
 FAILED = 1  # exit code
 
@@ -28,13 +35,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Edit and measure; returns the exit code."""
     choice = _checked(arguments)
     about = protocols.about(arguments.protocol)
-    models = Models(arguments.clip, arguments.dino, arguments.lpips, arguments.lpips_net)
+    given = arguments.clip or arguments.dino or arguments.lpips
+    models = _models(arguments) if given else None  # what is none of these is refused before anything is edited
     asked = judge_options.read(arguments)
     options = batching.options_of(arguments)
     head = {"icedit": "eval", "protocol": about.name, "limit": choice.limit, "language": choice.language}
     options.head, options.same = head, ("protocol", "limit", "language")
     with records.Records(arguments.out, "icedit eval") as kept:
-        rows, broken = measure.prepare(about.name, arguments.data, choice, arguments.out, arguments.seed)
+        rows, broken = data_rows.prepare(about.name, arguments.data, choice, arguments.out, arguments.seed)
         if arguments.edits is None:
             work = engines.edit_all(rows, broken, options, kept, arguments.out, sys.stderr)
             summary = asyncio.run(work)
@@ -44,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             made = _ready(rows, arguments.edits, kept, head)
         judged, stopped = _judged(arguments, choice, asked, made)
+        models = models or _models(arguments)
         counts = _measure(arguments, choice, models, made, judged)
     for line in report.write(arguments.out, about, counts, _facts(arguments, rows, broken, models)):
         print(line)
@@ -51,6 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
     if stopped:
         print(f"icedit eval: {foreign.text(stopped, 2000)} The same command asks about the others.", file=sys.stderr)
     return FAILED if counts.get("failed") or counts.get("broken") or stopped else 0
+
+
+def _models(arguments: argparse.Namespace) -> Models:
+    from ..evaluation.metrics.models import Models
+
+    return Models(arguments.clip, arguments.dino, arguments.lpips, arguments.lpips_net)
 
 
 def _checked(arguments: argparse.Namespace) -> Choice:
@@ -65,7 +80,7 @@ def _checked(arguments: argparse.Namespace) -> Choice:
 
 def _records(rows: list[Row], out: Path) -> dict[str, dict[str, Any]]:
     """The run's records, each with its source."""
-    made = measure.records_of(out)
+    made = data_rows.records_of(out)
     for row in rows:
         if row.key in made:
             made[row.key]["source"] = row.image.relative_to(out).as_posix()
@@ -75,13 +90,13 @@ def _records(rows: list[Row], out: Path) -> dict[str, dict[str, Any]]:
 def _ready(rows: list[Row], edits: Path, kept: records.Records, head: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Records of pictures made elsewhere; they are linked into the run's folder for the report."""
     done = kept.begin(head | {"edits": str(edits)}, ("icedit", "protocol", "limit", "language", "edits"))
-    found = measure.ready(rows, edits)
-    folder = kept.file.parent / measure.EDITS
+    found = data_rows.ready(rows, edits)
+    folder = kept.file.parent / data_rows.EDITS
     folder.mkdir(exist_ok=True)
     made: dict[str, dict[str, Any]] = {}
     for row in rows:
         before = made.get(row.after, {}).get("files") or [""]
-        source = before[0] if row.after else f"{measure.SOURCES}/{row.image.name}"
+        source = before[0] if row.after else f"{data_rows.SOURCES}/{row.image.name}"
         file = found.get(row.key)
         if file is None:
             made[row.key] = {"error": f"there is no picture of it in {edits}", "source": source}
@@ -89,7 +104,7 @@ def _ready(rows: list[Row], edits: Path, kept: records.Records, head: dict[str, 
         copy = folder / f"{row.name}{file.suffix.lower()}"
         if not copy.is_file():
             write_whole(copy, partial(shutil.copyfile, file))
-        made[row.key] = {"files": [f"{measure.EDITS}/{copy.name}"], "source": source, "error": None}
+        made[row.key] = {"files": [f"{data_rows.EDITS}/{copy.name}"], "source": source, "error": None}
         if row.key not in done:
             kept.add({"row": row.key, **made[row.key], "sha256": [facts.hash_of(copy)]})
     return made
@@ -100,11 +115,13 @@ def _say(words: str) -> None:
 
 
 def _judged(
-    arguments: argparse.Namespace, choice: Choice, asked: judging.Asked | None, made: dict[str, Any]
+    arguments: argparse.Namespace, choice: Choice, asked: Asked | None, made: dict[str, Any]
 ) -> tuple[dict[str, dict[str, Any]] | None, str]:
     """Row -> the judge's record, None without a judge; and why it was given up, or ""."""
     if asked is None:
         return None, ""
+    from ..evaluation import judging, measure
+
     about = protocols.about(arguments.protocol)
 
     def opened(item: Item) -> tuple[Image.Image, Image.Image]:
@@ -118,6 +135,8 @@ def _measure(
     arguments: argparse.Namespace, choice: Choice, models: Models, made: dict[str, Any],
     judged: dict[str, dict[str, Any]] | None,
 ) -> dict[str, int]:  # fmt: skip
+    from ..evaluation import measure
+
     about = protocols.about(arguments.protocol)
     items = protocols.read(about.name, arguments.data, choice)
     lines = measure.measured(items, about, models, made, arguments.out, judged)
@@ -134,8 +153,9 @@ def _facts(arguments: argparse.Namespace, rows: list[Row], broken: list[Broken],
         "workflow's SHA-256": head.get("workflow") or "-", "settings": ", ".join(head.get("set", [])) or "none",
     }  # fmt: skip
     hashes = {f"models: {name}": value or "hash not known" for name, value in head.get("models", {}).items()}
-    judge = arguments.out / judging.FOLDER / records.NAME
     if arguments.judge is not None:
-        told, _ = records.read(judge)
+        from ..evaluation import judging
+
+        told, _ = records.read(arguments.out / judging.FOLDER / records.NAME)
         found |= {"judge": told["judge"], "questions": "; ".join(f"{k}: {v}" for k, v in told["questions"].items())}
     return found | hashes | {f"{name} weights": weights.get(name) or "not given" for name in ("clip", "dino", "lpips")}

@@ -38,14 +38,14 @@ def read(arguments: argparse.Namespace) -> Asked | None:
     Raises:
         ValueError: options that do not fit together, or a question file that cannot be read.
     """
-    from ..evaluation.judging import Asked, check
-    from ..judges.asked.choosing import MOST_PASSES, Signs, choose
-    from ..judges.server import ServerJudge
-
     if arguments.judge is None:
         if arguments.judge_model or arguments.judge_key or arguments.questions != "auto" or arguments.passes != 1:
             raise ValueError("--judge-model, --judge-key, --questions and --passes are a judge's. Add --judge URL.")
         return None
+    from ..evaluation.judging import Asked, check
+    from ..judges.asked.choosing import MOST_PASSES, Signs, choose
+    from ..judges.server import ServerJudge
+
     model = arguments.judge_model.strip()
     if not model:
         raise ValueError("--judge got no model, but its name on the server is needed. Add --judge-model NAME.")

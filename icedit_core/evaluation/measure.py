@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,62 +14,18 @@ from PIL import Image
 
 from .. import foreign
 from ..batch import records
-from ..batch.rows import Broken, Row, free_name
+from ..batch.rows import Broken
 from ..training.data.images import decode
 from ..training.data.rows import BrokenRow
 from ..whole_files import write_whole
 from . import judging, metrics, outcomes
-from .items import About, Choice, Item
+from .items import About, Item
 from .metrics.models import Models
 from .metrics.pair import paired, right_square
-from .protocols import read
 
-SOURCES, EDITS, TABLE = "sources", "pictures", "metrics.csv"
+TABLE = "metrics.csv"
 FINAL = ("l1", "l2", "clip_i", "dino")  # also of the last edits of sessions alone
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 Say = Callable[[str], None]
-
-
-def prepare(name: str, data: Path, choice: Choice, out: Path, seed: int | None) -> tuple[list[Row], list[Broken]]:
-    """Write every source picture of a data set into `out`; returns the rows to edit and the broken ones."""
-    (out / SOURCES).mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = []
-    broken: list[Broken] = []
-    names: set[str] = set()
-    by_key: dict[str, str] = {}
-    for made in read(name, data, choice):
-        if isinstance(made, Broken):
-            broken.append(made)
-            continue
-        row_name = free_name(made.key, names)
-        file = out / SOURCES / f"{row_name}.png"
-        if made.after:
-            if made.after not in by_key:
-                broken.append(Broken(made.key, f"the row before it, {made.after}, is broken or not among the rows"))
-                continue
-            file = out / EDITS / f"{by_key[made.after]}.png"
-        elif not file.is_file():
-            write_whole(file, partial(made.source.save, format="PNG"))
-        by_key[made.key] = row_name
-        rows.append(Row(made.key, row_name, file, made.instruction, seed, after=made.after))
-    if not rows:
-        why = f"; the first one: {broken[0].key}: {broken[0].reason}" if broken else ""
-        raise ValueError(f"--data {data} has no row that can be edited, but at least one is needed{why}.")
-    return rows, broken
-
-
-def ready(rows: Iterable[Row], edits: Path) -> dict[str, Path]:
-    """Row -> its edit, of pictures that were made elsewhere and are named after the row's key or name."""
-    root = edits.resolve()
-    found = {}
-    for row in rows:
-        for stem in (row.key, row.name):
-            files = [(edits / f"{stem}{ending}").resolve() for ending in ENDINGS]
-            good = next((file for file in files if file.is_relative_to(root) and file.is_file()), None)
-            if good is not None:
-                found[row.key] = good
-                break
-    return found
 
 
 def measured(
@@ -174,8 +129,3 @@ def _table(out: Path) -> None:
 
 def _plain(text: str) -> str:
     return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
-
-
-def records_of(out: Path) -> dict[str, dict[str, Any]]:
-    """Row -> its record, of a run."""
-    return {str(record["row"]): record for record in records.read(out / records.NAME)[1]}

@@ -263,7 +263,8 @@ def test_hashes_of_models_on_this_machine_and_of_the_servers_metadata(tmp_path: 
 
 
 def test_it_starts_light():
-    code = "import sys; from icedit_core.cli import batching; print(json.dumps([*sys.modules]))"
+    """`icedit eval` too: it edits before it measures."""
+    code = "import sys; from icedit_core.cli import batching, evaluating; print(json.dumps([*sys.modules]))"
     done = subprocess.run(
         [sys.executable, "-c", f"import json\n{code}"], cwd=ROOT, capture_output=True, text=True, check=True
     )
