@@ -10,7 +10,7 @@ import torch
 from demo import scenes
 from demo.model_files import WEIGHTS
 
-from .figures import figures
+from .figures import by_scene, figures
 from .host_model import HostModel
 from .lora_files import lora_file
 
@@ -97,6 +97,7 @@ def measure(name: str, count: int) -> tuple[dict, list[np.ndarray]]:
     start = time.perf_counter()
     edits, usage = edits_of(host, host.adapted(path) if path else host.base, in_context, examples)
     result: dict = {"figures": figures(examples, edits), "in_context": in_context}
+    result["by_scene"] = by_scene(examples, edits)
     if path:
         result |= {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         result["parameters"] = host.parameters(path)

@@ -1,11 +1,15 @@
 """What each part of the method is worth on the demo model: every trained adapter on the same scenes it never saw.
 
-    python dev.py bench ablation [--count 600] [--only NAME ...] [--workers 2] [--out benchmarks]
+    python dev.py bench ablation [--count 600] [--only NAME ...] [--workers 2] [--edits DIR] [--out benchmarks]
 
 Writes ablation.json, ablation.md and ablation.png. A third of the scenes ask for a colour, shape and task that training
 never showed together, a third use a wording that training never saw. Figures are reported, not asserted. With --only,
 the other variants keep the figures that the file has for the same weights. Workers measure variants side by side. A run
-that was stopped goes on with the variants it had measured.
+that was stopped goes on with the variants it had measured. With --edits every edit is kept as DIR/VARIANT/SCENE.png,
+for `bench eval-scenes`.
+
+Scenes of one family are edited 20 at a time, with one noise for the 20 that follows from the first scene's number. So
+a scene's edit is that of its place in these batches; editing it alone with a seed of its own gives another one.
 """
 
 import argparse
@@ -18,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from demo import scenes
 from devtools.bench.progress import Progress, code, packed, unpacked
@@ -30,22 +35,32 @@ CEILING = "ceiling"
 log = logging.getLogger("ablation")
 
 
-def variant(name: str, count: int, shown: list[int]) -> dict:
-    """One variant's figures, and its edits of the scenes to be shown; or those of the ceiling."""
+def variant(name: str, count: int, shown: list[int], folder: Path | None = None) -> dict:
+    """One variant's figures, and its edits of the scenes to be shown; or those of the ceiling.
+
+    Args:
+        folder: where every edit is written, if anywhere.
+    """
     if name == CEILING:
         return {"figures": ceiling(count)}
-    figures, edits = measure(name, count)
-    return {"figures": figures, "shown": [packed((edits[i] * 255).round().astype(np.uint8)) for i in shown]}
+    figures, made = measure(name, count)
+    edits = [(edit * 255).round().astype(np.uint8) for edit in made]
+    if folder is not None:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number, edit in enumerate(edits):
+            Image.fromarray(edit).save(folder / name / f"{number}.png")
+    return {"figures": figures, "shown": [packed(edits[i]) for i in shown]}
 
 
 def measured(
-    progress: Progress, wanted: list[str], count: int, shown: list[int], workers: int, one: Callable = variant
-) -> dict[str, dict]:
+    progress: Progress, wanted: list[str], count: int, shown: list[int], workers: int, folder: Path | None = None,
+    one: Callable = variant,
+) -> dict[str, dict]:  # fmt: skip
     """Each wanted variant, kept as soon as it is measured; those of a stopped run are there already."""
     threads = (max(1, (os.cpu_count() or 1) // workers),)
     missing = [name for name in wanted if name not in progress.results]
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, threads) as pool:
-        jobs = {pool.submit(one, name, count, shown): name for name in missing}
+        jobs = {pool.submit(one, name, count, shown, folder): name for name in missing}
         for job in as_completed(jobs):
             progress.add(jobs[job], job.result(), note=jobs[job])
     return {name: progress.results[name] for name in wanted}
@@ -78,6 +93,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=600, help="number of unseen scenes")
     parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--workers", type=int, default=1, help="variants measured at the same time")
+    parser.add_argument("--edits", type=Path, metavar="DIR", help="keep every edit there")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
     args = parser.parse_args()
     logging.basicConfig(format="%(message)s")
@@ -88,8 +104,10 @@ def main() -> None:
     if {k: kept.get(k) for k in facts} != facts:
         kept, wanted = {"variants": {}}, [CEILING, *wanted]
     shown = ablation_page.chosen(examples)
-    with Progress("ablation", len(wanted), {"facts": facts, "code": code()}) as progress:
-        found = measured(progress, wanted, args.count, shown, args.workers)
+    folder = args.edits.resolve() if args.edits else None
+    made = {"facts": facts, "code": code()} | ({"edits": str(folder)} if folder else {})
+    with Progress("ablation", len(wanted), made) as progress:
+        found = measured(progress, wanted, args.count, shown, args.workers, folder)
         write(kept, found, facts, [examples[i] for i in shown], args.out)
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
     "ablation": "devtools.bench.ablation",  # what each part of the method is worth on the demo model
     "batch": "devtools.bench.batch",  # icedit batch over two servers or a Ray cluster, killed half-way, row by row
+    "bookkeeping": "devtools.bench.bookkeeping",  # 10,000 rows of records, and the time that the commands take to start
     "demo": "workshop.evaluate",  # how well the demo model carries out instructions
     "keep": "devtools.bench.keep",  # how much of what an edit must not touch is kept
     "keep-any": "devtools.bench.keep_any",  # the same for any editor: photographs, a synthetic editor, known truth
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "help-pictures": "devtools.help_pictures",  # makes the pictures of the help pages anew
     "filter-budget": "devtools.bench.filter_budget",  # the same with a budget, simulated on the recorded table
     "early-filter": "devtools.bench.early_filter",  # what several seeds and a judge are worth
+    "eval-scenes": "devtools.bench.eval_scenes",  # icedit eval beside the recorded ablation, scene by scene
     "footprint": "devtools.bench.footprint",  # what the pack adds to ComfyUI's start
     "interrupts": "devtools.bench.interrupts",  # what interrupted runs leave in the server's memory
     "diptych-noise": "devtools.bench.diptych_noise",  # ICEdit from noise beside ICEdit by filling, on the demo's base
