@@ -138,7 +138,8 @@ def main(argv: list[str]) -> int:
         return 1
     print("\n".join(map(str, written)))
     print(
-        "\nThen: python dev.py bench locales; a workflow in devtools/workflows if it needs one; a line in CHANGELOG.md."
+        "\nThen: python dev.py bench locales; a line in docs/nodes.md and docs/nodes.zh.md; a workflow in "
+        "devtools/workflows if it needs one; a line in CHANGELOG.md."
     )
     return 0
 

@@ -41,6 +41,14 @@ def test_every_place_of_a_node_has_its_stub(house: Path):
     assert {path.parts[0] for path in written} == {"icedit_core", "nodes", "tests", "web", "locales"}
 
 
+def test_no_stub_is_left_in_the_pack(house: Path):
+    assert "TO WRITE" in (house / new_node.write(house, "sharpen")[4]).read_text(encoding="utf-8")
+    places = ("icedit_core/**/*.py", "nodes/**/*.py", "tests/*/*.py", "web/docs/**/*.md", "locales/*/*.json")
+    files = [file for place in places for file in ROOT.glob(place) if file != Path(__file__)]
+    assert len(files) > 500
+    assert [file for file in files if "TO WRITE" in file.read_text(encoding="utf-8")] == []
+
+
 def test_the_core_stub_runs_and_its_test_fails_until_it_is_written(house: Path):
     new_node.write(house, "sharpen", "ICEdit Sharpen")
     spec = importlib.util.spec_from_file_location("sharpen", house / "icedit_core" / "sharpen.py")
