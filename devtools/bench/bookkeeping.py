@@ -31,6 +31,7 @@ from icedit_core.batch import rows as batch_rows
 from icedit_core.batch.places import Done
 from icedit_core.batch.rows import Row
 from icedit_core.cli import batching
+from workshop import report
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,6 +160,7 @@ def page(result: dict[str, Any]) -> str:
     """bookkeeping.md."""
     told = result["bookkeeping"]
     parts = ", ".join(f"{name} {value:g} s" for name, value in told["seconds"].items())
+    starts = [[name, f"{taken['first']:.2f}", f"{taken['again']:.2f}"] for name, taken in result["starts"].items()]
     return "\n".join([
         "# What icedit batch and icedit eval cost beside the edits",
         "",
@@ -169,9 +171,7 @@ def page(result: dict[str, Any]) -> str:
         "The time to start, in seconds: to the end of `--help`, else to the first request that the server gets, with "
         f"{SCENES} rows. The first start has nothing compiled, not even Python's own library.",
         "",
-        "| icedit ... | first start | median of the later ones |",
-        "|---|---|---|",
-        *(f"| {name} | {taken['first']:.2f} | {taken['again']:.2f} |" for name, taken in result["starts"].items()),
+        *report.table(["icedit ...", "first start", "median of the later ones"], starts),
         "",
         f"Made by `python dev.py bench bookkeeping` on {result['machine']}, Python {result['python']}.",
         "",
@@ -188,9 +188,7 @@ def main() -> None:
         told = bookkeeping(Path(folder), options.rows)  # first: the process's highest memory is its own then
         result = {"bookkeeping": told, "starts": starts(Path(folder), options.runs)}
     result |= {"machine": describe("no GPU used"), "python": sys.version.split()[0]}
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "bookkeeping.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (options.out / "bookkeeping.md").write_text(page(result), encoding="utf-8")
+    report.write(options.out, "bookkeeping", result, page(result))
     print(page(result))
 
 

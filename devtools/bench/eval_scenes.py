@@ -28,6 +28,7 @@ from PIL import Image
 from demo import scenes
 from devtools.bench.progress import Progress, code
 from icedit_core.evaluation import outcomes
+from workshop import report
 from workshop.ablation_page import LABELS
 from workshop.figures import read_by_scene
 from workshop.machine import describe
@@ -132,17 +133,25 @@ def page(result: dict[str, Any]) -> str:
         "had the decoder's numbers, the command has eight bits a channel of source, target and edit; the checker on "
         "those same pictures stands beside it. Made by `python dev.py bench eval-scenes`.",
         "",
-        "| | success as recorded | by icedit eval | scenes with the same success | error outside differs: mean, most "
-        "| same success as the checker on the saved pictures | error differs from that by at most |",
-        "|---|---|---|---|---|---|---|",
     ]
+    head = ["", "success as recorded", "by icedit eval", "scenes with the same success"]
+    head += ["error outside differs: mean, most", "same success as the checker on the saved pictures"]
+    rows = []
     for name, told in result["variants"].items():
         count, error = told["scenes"], told["error_differs_by"]
-        lines.append(
-            f"| {LABELS[name]} | {told['success_recorded']} | {told['success']} "
-            f"| {count - len(told['other_success'])} of {count} | {error['mean']:g}, {error['most']:g} "
-            f"| {count - len(told['other_than_checker'])} of {count} | {told['error_differs_from_checker_by']:g} |"
+        same, same_checked = (count - len(told[key]) for key in ("other_success", "other_than_checker"))
+        rows.append(
+            [
+                LABELS[name],
+                told["success_recorded"],
+                told["success"],
+                f"{same} of {count}",
+                f"{error['mean']:g}, {error['most']:g}",
+                f"{same_checked} of {count}",
+                f"{told['error_differs_from_checker_by']:g}",
+            ]
         )
+    lines += report.table([*head, "error differs from that by at most"], rows)
     others = [f"{LABELS[name]}: {_listed(told['other_success'])}" for name, told in result["variants"].items()]
     return "\n".join([
         *lines, "", f"Scenes whose success differs: {'; '.join(others)}. Measured on {result['machine']}.", "",
@@ -162,7 +171,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     edits = options.edits.resolve()
-    recorded = json.loads((options.out / "ablation.json").read_text(encoding="utf-8"))
+    recorded = report.read(options.out, "ablation")
     told = {name: recorded["variants"].get(name) for name in options.variants}
     made = {"told": told, "edits": str(edits), "code": code()}
     with Progress("eval-scenes", len(options.variants), made) as progress:
@@ -175,8 +184,7 @@ def main() -> None:
             "variants": {name: progress.results[name] for name in options.variants},
             "machine": describe("no GPU used"),
         }
-        (options.out / "eval_scenes.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        (options.out / "eval_scenes.md").write_text(page(result), encoding="utf-8")
+        report.write(options.out, "eval_scenes", result, page(result))
         log.info("%s", page(result))
 
 
