@@ -26,7 +26,7 @@ LIMIT = 1800.0  # seconds of a run; a usual one takes a few
 TASKS = ("recolour", "remove", "add", "swap", "background", "style")
 STYLE = 9  # scene of the thumbnail of a change of style
 SIDE = 256  # px of one picture in the grid
-SEEDS = 4  # finished edits on the thumbnail of best_of_any_editor
+SEEDS = 4  # finished edits on the thumbnails of the best of several
 FILL, MADE = "made by the demo model; FLUX.1 Fill was not run", "made by the demo model"
 THUMBNAILS = {  # template -> what is shown, of `_shown`, and what the picture says of itself
     "icedit_demo": ("default", MADE),
@@ -41,12 +41,14 @@ THUMBNAILS = {  # template -> what is shown, of `_shown`, and what the picture s
     "icedit_whole_picture": ("style", FILL),
     "icedit_multi_turn": ("turns", "made by the demo model in three turns; FLUX.1 Fill was not run"),
     "icedit_early_filter": ("early swap", FILL),
-    "best_of_any_editor": ("best", "made by the demo model; FLUX.1 Kontext was not run"),
+    "best_of_any_editor": ("best swap", "made by the demo model; FLUX.1 Kontext was not run"),
     "keep_kontext": ("kept remove", "made by the demo model; FLUX.1 Kontext was not run"),
     "keep_qwen_image_edit": ("kept swap", "made by the demo model; Qwen-Image-Edit was not run"),
     "keep_flux2": ("kept add", "made by the demo model; FLUX.2 was not run"),
     "keep_multi_turn": ("kept turns", "made by the demo model in three turns; Qwen was not run"),
     "icedit_only_changes_demo": ("kept recolour", MADE),
+    "icedit_only_changes_best_demo": ("best recolour", MADE),
+    "changes_best_of_kontext": ("best add", "made by the demo model; FLUX.1 Kontext was not run"),
     "changes_kontext": ("kept default", "made by the demo model; FLUX.1 Kontext was not run"),
     "changes_qwen_image_edit": ("kept background", "made by the demo model; Qwen-Image-Edit was not run"),
     "directedit_demo": ("captions", MADE),
@@ -89,10 +91,16 @@ async def _all(url: str) -> tuple[dict[str, Run], dict[str, Image.Image]]:
         cards["from noise"] = beside(await _captioned(client, "icedit_text_to_image_demo"))
         cards["early"] = await _early(client)
         cards["early swap"] = await _early(client, "swap")
-        several = [await _edit(client, "swap", seed=seed) for seed in range(SEEDS)]
-        best = nearest([run.after for run in several], await _target(client, "swap"))
-        cards["best"] = picked([run.after for run in several], best, several[best].after)
+        for task in ("swap", "recolour", "add"):
+            cards[f"best {task}"] = await _best(client, task)
         return runs, cards
+
+
+async def _best(client: ComfyClient, task: str) -> Image.Image:
+    """Some seeds of a family's first scene, with the edit picked that is nearest to the scene's exact result."""
+    several = [(await _edit(client, task, seed=seed)).after for seed in range(SEEDS)]
+    best = nearest(several, await _target(client, task))
+    return picked(several, best, several[best])
 
 
 def _graph(workflow: str, task: str | None, scene: int | None = None) -> tuple[dict, dict[str, tuple[str, dict]]]:

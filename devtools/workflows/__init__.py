@@ -28,6 +28,7 @@ from .keep_unedited import keep_workflows
 from .models import MOE_LORA, NORMAL_LORA, demo_loaders, flux_loaders
 from .multi_turn import multi_turn_workflow
 from .only_changes import DEMO_STEPS, only_changes_workflows
+from .only_changes_best import only_changes_best_workflows
 from .text_to_image import text_to_image_workflows
 from .x2edit import x2edit_workflows
 
@@ -49,6 +50,7 @@ DEMO_SCENE = {"seed": 1000048, "task": "recolour", "size": 256}
 DEMO_INSTRUCTION = "change the color of the pink heart to red"
 DEMO_COLOUR = 0xFF80C2  # of the heart in that scene, and of nothing else in it
 STYLE_SCENE, STYLE_INSTRUCTION = {"seed": 9, "task": "style", "size": 256}, "make it a negative"
+SWAP_SCENE = {"seed": 3, "task": "swap", "size": 256}
 HARD_SCENE = {"seed": 5, "task": "style", "size": 256}  # its seeds differ to the eye
 REPAIR = "repair the hand, five natural fingers"
 RELIGHT = "relight the scene with warm evening light from the left"
@@ -80,6 +82,7 @@ def definitions() -> dict[str, Workflow]:
     keep_turns = {"keep_multi_turn": keep_turns_workflow(_note("keep_multi_turn"))}
     others = any_editor | keep_workflows(_note) | keep_turns | x2edit_workflows(_note)
     changes = only_changes_workflows(_note, _changes_demo())
+    changes |= only_changes_best_workflows(_note, _changes_best_demo())
     panel = _demo_config()["panel"]
     inverted = directedit_workflows(_note, DEMO_SCENE, panel)
     inverted |= text_to_image_workflows(_note, INSTRUCTION, DEMO_SCENE, panel)
@@ -108,6 +111,12 @@ def _changes_demo() -> dict[str, Any]:
         "instruction": DEMO_INSTRUCTION,
         "prefix": "ICEdit/demo_changes",
     }
+
+
+def _changes_best_demo() -> dict[str, Any]:
+    """A local edit whose seeds differ, by the scene's own words."""
+    scene = {"image": Node("ICEditDemoScene", SWAP_SCENE), "instruction": Link("image", 1)}
+    return _changes_demo() | scene | {"prefix": "ICEdit/demo_changes_best"}
 
 
 def _flux(lora: str | None = MOE_LORA) -> dict[str, Any]:

@@ -39,6 +39,9 @@ def words(session: Session, where: str) -> str:
         notes.append(
             "Nothing was spared: the edit touches the whole picture, or there are too few steps for short ones."
         )
+    first = session.steps[0].number if session.steps else 0
+    if first and not session.always_full:
+        notes.append(f"The steps went on from step {first}: its keys and values were kept anew, so it was a full one.")
     return told.report(how, session.steps, session.most_bytes, where, notes)
 
 

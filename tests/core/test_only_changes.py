@@ -1,6 +1,7 @@
 """The rules of computing only what changes: schedules, tokens, shapes, selectors, and SpotEdit's recorded latents."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,19 @@ def test_report_and_picture():
     picture = told.picture(torch.full((8, 16, 3), 0.5), shares)
     assert picture.shape == (1, 256, 512, 3)
     assert torch.allclose(picture[0, :, :256], torch.tensor(0.5)) and picture[0, 0, -1, 0] > picture[0, 0, -1, 2] + 0.5
+
+
+@pytest.mark.parametrize("name", ["only_changes.md", "only_changes.zh.md"])
+def test_the_pages_hold_what_is_computed(name):
+    """Full steps and what they allow at most, and the memory of kept keys and values."""
+    rows = re.findall(r"^\| .*\|$", (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8"), re.M)
+    cells = [row.strip("| ").split(" | ") for row in rows]
+    numbers = (4, 8, 12, 20, 28, 40, 50)
+    for way in (schedule.spot, schedule.region):
+        full = [len(way(steps)) for steps in numbers]
+        assert list(map(str, full)) in [row[1:] for row in cells]
+        assert [f"{steps / one:.1f}" for steps, one in zip(numbers, full, strict=True)] in [row[1:] for row in cells]
+    for label, width, blocks, halves in (("57", 3072, 57, 1), ("60", 3072, 60, 2), ("56", 6144, 56, 1)):
+        (row,) = [row for row in cells if label in row[0]]
+        sizes = [halves * kept.size(512 + tokens, width, blocks, 2) / 2**30 for tokens in (2048, 8192, 32768)]
+        assert all(said in ("-", f"{size:.1f}") for said, size in zip(row[1:], sizes, strict=True))

@@ -17,9 +17,9 @@ from .test_rank import judge_server, says_two
 from .test_workflows import adapter_file, small_picture  # noqa: F401 - a fixture
 
 
-def judged_by(graph, url):
-    """The graph with a model on a server as its judge, whatever it had."""
-    (old,) = [graph[graph[graphs.find(graph, "ICEditRank")]["inputs"]["judge"][0]]]
+def judged_by(graph, url, asks="ICEditRank"):
+    """The graph with a model on a server as the judge that `asks` is given, whatever it had."""
+    old = graph[graph[graphs.find(graph, asks)]["inputs"]["judge"][0]]
     settings = {"url": url, "model": "tiny", "key_variable": "", "timeout": 20.0, "retries": 0, "parallel": 4}
     old |= {"class_type": "ICEditJudgeServer", "inputs": settings}
     return graph

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from devtools.workflows import keep_unedited
 
 from . import graphs
-from .test_filter_workflows import published_files, with_small_encoders  # noqa: F401 - a fixture
+from .test_filter_workflows import judged_by, published_files, with_small_encoders  # noqa: F401 - a fixture
+from .test_rank import judge_server, says_two
 from .test_workflows import adapter_file, small_picture  # noqa: F401 - a fixture
 
 
@@ -33,6 +34,7 @@ def any_files(server):
         "keep_flux2",
         "keep_multi_turn",
         "changes_kontext",
+        "changes_best_of_kontext",
         "changes_qwen_image_edit",
     ],
 )
@@ -42,14 +44,27 @@ async def test_they_validate_unchanged(client, published_files, any_files, name)
     await client.cancel(await client.queue(graph))
 
 
-async def test_the_sources_size_and_pixels_come_back_from_a_small_kontext(client, published_files):  # noqa: F811
+async def small_kontext(client, name):
+    """A workflow of Kontext on small files and a small picture: its own sizes are about a megapixel, work for a GPU."""
     picture = await client.upload_image(small_picture(), "example.png", overwrite=True)
-    graph = graphs.changed(graphs.shipped("keep_kontext"), "LoadImage", image=picture.widget)
-    graph = with_small_encoders(graphs.changed(graph, "KSampler", steps=1))
-    # Kontext's own sizes are about a megapixel: work for a GPU.
+    graph = with_small_encoders(graphs.changed(graphs.shipped(name), "LoadImage", image=picture.widget))
     scale = graphs.find(graph, "FluxKontextImageScale")
     graph[scale] |= {"class_type": "ImageScale"}
     graph[scale]["inputs"] |= {"upscale_method": "area", "width": 128, "height": 32, "crop": "disabled"}
+    return graph
+
+
+async def test_best_of_several_that_compute_only_what_changes_goes_back_on_its_source(client, published_files):  # noqa: F811
+    graph = await small_kontext(client, "changes_best_of_kontext")
+    graph = graphs.changed(graph, "ICEditBestOf", steps=4, early_steps=2, count=2)
+    async with judge_server(says_two) as (url, calls):
+        result = await client.run(judged_by(graph, url, "ICEditBestOf"), timeout=300)
+    assert (await graphs.picture(client, result)).shape == (33, 260, 3) and calls
+    assert result.text(graphs.find(graph, "ICEditKeepUnedited"))
+
+
+async def test_the_sources_size_and_pixels_come_back_from_a_small_kontext(client, published_files):  # noqa: F811
+    graph = graphs.changed(await small_kontext(client, "keep_kontext"), "KSampler", steps=1)
     keep = graphs.find(graph, "ICEditKeepUnedited")
     graph["mask"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 260, "height": 33}}
     graph["none"] = {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 130, "height": 33}}

@@ -1,11 +1,18 @@
 """ICEdit Only What Changes in the demo's workflow on the real server: what the page is told, and a second run."""
 
+import asyncio
+import re
 import uuid
 
 import aiohttp
 import numpy as np
+import pytest
+
+from icedit_core.client import ExecutionFailed, ExecutionInterrupted
 
 from . import graphs
+from .test_filter_workflows import judged_by
+from .test_rank import judge_server, says_two
 
 NODE = "ICEditOnlyWhatChanges"
 
@@ -21,7 +28,7 @@ def demo(seed, **inputs):
     return graph
 
 
-async def told(server, graph) -> tuple[list[str], list[dict]]:
+async def told(server, graph, node="only") -> tuple[list[str], list[dict]]:
     """The texts and the region pictures that a run sends to the node."""
     client_id, texts, pictures = uuid.uuid4().hex, [], []
     async with aiohttp.ClientSession(server.url) as session, session.ws_connect(f"/ws?clientId={client_id}") as socket:
@@ -29,8 +36,9 @@ async def told(server, graph) -> tuple[list[str], list[dict]]:
             prompt = (await answer.json())["prompt_id"]
         async for message in socket:
             if message.type is aiohttp.WSMsgType.BINARY:
-                if message.data[:4] == (3).to_bytes(4, "big") and b"only" in message.data[:16]:
-                    texts.append(message.data[8:].decode(errors="replace"))
+                kind, length = (int.from_bytes(message.data[at : at + 4], "big") for at in (0, 4))
+                if kind == 3 and message.data[8 : 8 + length].decode() == node:
+                    texts.append(message.data[8 + length :].decode())
                 continue
             event = message.json()
             data = event.get("data") or {}
@@ -54,23 +62,39 @@ async def test_the_page_hears_what_was_computed_and_sees_the_region(server):
         assert answer.status == 200 and answer.content_type == "image/png"
 
 
-async def test_the_edit_is_nearly_that_of_all_tokens(server, client):
-    """And a second queue, whose node is not run again, still computes less."""
+async def test_the_edit_is_nearly_that_of_all_tokens_also_after_a_cancel(server, client):
+    """And a second queue, whose node is not run again, still computes less; bypassed, the model is what it was."""
     plain = demo(2)
     plain[graphs.find(plain, "KSampler")]["inputs"]["model"] = plain.pop("only")["inputs"]["model"]
     whole = await graphs.picture(client, await client.run(plain))
     part = await graphs.picture(client, await client.run(demo(2)))
     assert 0 < np.abs(whole.astype(float) - part.astype(float)).mean() < 6
+    stopping = []
+
+    def stop_when_it_samples(step):
+        if step.node_type == "KSampler" and step.value and not stopping:
+            stopping.append(asyncio.ensure_future(client.interrupt()))
+
+    with pytest.raises(ExecutionInterrupted):
+        await client.run(graphs.changed(demo(2), "KSampler", steps=1000), stop_when_it_samples)
     texts, pictures = await told(server, demo(3))
     assert pictures and texts
+    await client.free()
+    assert np.array_equal(await graphs.picture(client, await client.run(demo(2))), part)
+    assert np.array_equal(await graphs.picture(client, await client.run(plain)), whole)
 
 
-async def test_a_missing_decoder_is_named(server, client):
-    from icedit_core.client import ExecutionFailed
+async def test_best_of_several_and_what_remains_to_save(server):
+    """The counts that the notes of both workflows with Best Of name."""
+    graph = graphs.shipped("icedit_only_changes_best_demo")
+    async with judge_server(says_two) as (url, calls):
+        judged = judged_by(graph, url, "ICEditBestOf")
+        texts, pictures = await told(server, judged, graphs.find(graph, NODE))
+    counts = [re.search(r"computed in (\d+) steps, (\d+) of them in full", text) for text in texts]
+    assert [found.groups() for found in counts if found] == [("6", "2")] * 4 + [("22", "4")]
+    assert "The steps went on from step 6" in texts[-1] and len(pictures) == 5 and calls
 
-    try:
+
+async def test_a_missing_decoder_is_named(client):
+    with pytest.raises(ExecutionFailed, match="selector decoder, but no VAE is connected"):
         await client.run(demo(4, selector="decoder"))
-    except ExecutionFailed as failed:
-        assert "selector decoder, but no VAE is connected" in str(failed)
-    else:
-        raise AssertionError("it ran")
