@@ -6,6 +6,7 @@ from server import PromptServer
 from torch import Tensor
 
 from ...icedit_core.only_changes import told
+from ...icedit_core.panels import right
 from .changes_session import Session
 from .report import say
 from .show import for_browser
@@ -54,7 +55,7 @@ def region_picture(session: Session) -> Tensor | None:
     shares = torch.stack(chosen).float().mean(0).unflatten(0, source.grid[:2])
     flat = source.flat[:1]
     if source.only_right:
-        shares, flat = shares[:, source.grid.columns // 2 :], flat[..., flat.shape[-1] // 2 :]
+        shares, flat = right(shares), right(flat)
     return told.picture(_colours(flat, source.latent_format), shares)
 
 

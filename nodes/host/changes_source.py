@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...icedit_core.only_changes import tokens
 from ...icedit_core.only_changes.tokens import Grid
+from ...icedit_core.panels import left
 from . import fill
 from .changes_settings import WHO, Settings
 
@@ -160,4 +161,4 @@ def _mask(mask: Tensor, kind: str, grid: Grid, open_tokens: Tensor | None) -> Te
 
 def _only_right(open_tokens: Tensor, grid: Grid) -> bool:
     columns = open_tokens.any(0).unflatten(0, grid[:2]).any(0)
-    return not columns[: grid.columns // 2].any() and grid.columns % 2 == 0
+    return not left(columns).any() and grid.columns % 2 == 0

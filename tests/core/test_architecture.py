@@ -6,7 +6,8 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,18 @@ def imports(file: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name.replace(".", "/") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
-            base = file.parents[node.level - 1].relative_to(ROOT).as_posix()
-            inside = "/".join(
-                part for part in ("" if base == "." else base, (node.module or "").replace(".", "/")) if part
-            )
             # `from . import x` names modules; `from .x import y` names x, and y may be a module too.
-            yield from ([f"/{inside}"] if node.module else [f"/{inside}/{alias.name}" for alias in node.names])
+            origin = origin_of(node, file)
+            yield from ([origin] if node.module else [f"{origin}/{alias.name}" for alias in node.names])
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module.replace(".", "/")
+
+
+def origin_of(node: ast.ImportFrom, file: Path) -> str:
+    """The path from the pack's root of the package or module that a relative import takes things from."""
+    base = file.parents[node.level - 1].relative_to(ROOT).as_posix()
+    parts = ("" if base == "." else base, (node.module or "").replace(".", "/"))
+    return "/" + "/".join(part for part in parts if part)
 
 
 def outside(file: Path) -> set[str]:
@@ -108,6 +113,23 @@ def not_shipped(name: str) -> bool:
     return name.strip("/").split("/")[0] in NOT_SHIPPED
 
 
+def test_no_module_comes_back_to_itself():
+    """Also not by what is imported inside of a function."""
+    files = {f"/{relative(file)}".removesuffix(".py").removesuffix("/__init__"): file for file in sources(*SHIPPED)}
+    graph = {name: modules_of(file, files) for name, file in files.items()}
+    assert sum(map(len, graph.values())) > 500
+    TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def modules_of(file: Path, known: Container[str]) -> set[str]:
+    """The known modules that a file's relative imports name: for `from .x import y` y if that is one, else x."""
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+    named = [(origin_of(node, file), alias.name) for node in froms for alias in node.names]
+    found = {f"{origin}/{name}" if f"{origin}/{name}" in known else origin for origin, name in named}
+    return {name for name in found if name in known}
+
+
 def test_the_workshop_knows_none_of_the_tools():
     files = sources("workshop/**/*.py")
     assert len(files) > 10
@@ -128,6 +150,7 @@ def test_these_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.Mo
         "from ..icedit_core import prompt\nfrom .host.text import encode\nfrom . import y\nimport comfy.sd\n"
     )
     assert outside(file) == {"comfy"}
+    assert modules_of(file, {"/nodes/y", "/nodes/host/text", "/elsewhere"}) == {"/nodes/y", "/nodes/host/text"}
     assert inside(file) == {"/icedit_core", "/nodes/host/text", "/nodes/y"}
     file.write_text("from ..workshop.pool import Ring\nfrom ..demo import scenes\nimport devtools.prepare\n")
     assert {name for name in imports(file) if not_shipped(name)} == {"/workshop/pool", "devtools/prepare"}
