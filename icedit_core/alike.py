@@ -48,24 +48,25 @@ def changes(source: Tensor, edit: Tensor) -> bool:
     return bool(((other - source).abs().amax(-1) > CHANGED).float().mean() > NOTHING)
 
 
-def stand_ins(source: Tensor, edits: Sequence[Tensor]) -> tuple[int, ...]:
+def stand_ins(source: Tensor, edits: Sequence[Tensor], same: float = SAME) -> tuple[int, ...]:
     """For each edit the first one that makes the same edit: itself, or the nearest of those that stand for others.
 
     Args:
         source, edits: pictures (H, W, 3 or 4) of any sizes.
+        same: up to which `difference` two edits are the same.
     """
     before, after = small(source), [small(edit) for edit in edits]
     found: list[int] = []
     for index, edit in enumerate(after):
         apart = {other: difference(before, after[other], edit) for other in dict.fromkeys(found)}
         nearest = min(apart, key=apart.__getitem__, default=index)
-        found.append(nearest if apart and apart[nearest] <= SAME else index)
+        found.append(nearest if apart and apart[nearest] <= same else index)
     return tuple(found)
 
 
-def agree(source: Tensor, edits: Sequence[Tensor]) -> bool:
-    """Whether two of the edits make the same edit, and it changes something."""
-    found = stand_ins(source, edits)
+def agree(source: Tensor, edits: Sequence[Tensor], same: float = SAME) -> bool:
+    """Whether two of the edits make the same edit, and it changes something; as for `stand_ins`."""
+    found = stand_ins(source, edits, same)
     doubled = {one for one in found if found.count(one) > 1}
     return any(changes(small(source), small(edits[one])) for one in doubled)
 

@@ -43,7 +43,7 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float, step: Calla
         weight: (B, H, W) in [0, 1], the found change, enlarged.
         source, right: (B, H, W, 3) in [0, 1], the source and the enlarged right panel.
         scale: source px per panel px.
-        step: called before each band of the picture; may raise to stop.
+        step: called between steps; may raise to stop.
     Returns:
         (B, H, W) in [0, 1], 0 where `weight` is 0.
     """
@@ -56,7 +56,7 @@ def fit(weight: Tensor, source: Tensor, right: Tensor, scale: float, step: Calla
     fitted = weight.clone()
     for inner, outer in _bands(weight, px(NEAR + EDGE_RANGE) + 2):
         step()
-        part = _fit(weight[outer], source[outer], right[outer], px)
+        part = _fit(weight[outer], source[outer], right[outer], px, step)
         fitted[inner] = part[:, inner[1].start - outer[1].start :][:, : inner[1].stop - inner[1].start]
     whole = (weight > 0.5).float().mean(dim=(1, 2), keepdim=True) >= MOST
     return torch.where(whole, weight, fitted)
@@ -75,15 +75,19 @@ def _bands(weight: Tensor, margin: int) -> Iterator[tuple[Index, Index]]:
             yield (slice(None), slice(top, bottom), across), (slice(None), outer, across)
 
 
-def _fit(weight: Tensor, source: Tensor, right: Tensor, px: Callable[[float], int]) -> Tensor:
+def _fit(
+    weight: Tensor, source: Tensor, right: Tensor, px: Callable[[float], int], step: Callable[[], None]
+) -> Tensor:
     """`fit` of a part, right where all that lies around is in it."""
     mask = (weight > 0.5).float()
     core, outside = 1 - maximum(1 - mask, px(BAND)), 1 - maximum(mask, px(1))
     apart = (right - source).abs().amax(-1)
     shown = apart / maximum(apart * mask, px(REACH)).clamp(min=1e-3)
+    step()
     flat = _range(source, px(FLAT_RANGE)) < FLAT
     fitted = torch.where(flat, torch.minimum(weight, ((shown - LEAST) / (1 - LEAST)).clamp(0, 1)), weight)
-    along, share = _edges(mask, core, outside, source, px)
+    step()
+    along, share = _edges(mask, core, outside, source, px, step)
     sides = torch.where(share < BEYOND, torch.zeros_like(weight), (weight > 0).float())  # no rest of the old colour
     fitted = torch.where(along & ~flat, sides, fitted)
     fitted = torch.where(core > 0, weight, fitted)
@@ -91,13 +95,22 @@ def _fit(weight: Tensor, source: Tensor, right: Tensor, px: Callable[[float], in
     return fitted
 
 
-def _edges(mask: Tensor, core: Tensor, outside: Tensor, source: Tensor, px) -> tuple[Tensor, Tensor]:
+def _edges(
+    mask: Tensor,
+    core: Tensor,
+    outside: Tensor,
+    source: Tensor,
+    px: Callable[[float], int],
+    step: Callable[[], None],
+) -> tuple[Tensor, Tensor]:
     """Where the border follows an edge of the source, and how much of the inner colour each pixel has, (B, H, W)."""
     border = maximum(mask, 1) - mask
     on_edge = border * (_range(source, px(EDGE_RANGE)) > EDGE)
     follows = box_mean(on_edge, px(NEAR)) > FOLLOWS * box_mean(border, px(NEAR))
+    step()
     inner, has_inner = _mean_colour(source, core, px(SIDE))
     outer, has_outer = _mean_colour(source, outside, px(SIDE))
+    step()
     across = inner - outer
     length = across.square().sum(-1)
     share = ((source - outer) * across).sum(-1) / length.clamp(min=1e-6)

@@ -10,6 +10,8 @@ all around: those of repainting change theirs from pixel to pixel.
 `change` has the decoded source as a second panel and trusts single pixels; here only patches count.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,13 +38,20 @@ DETAIL, DETAIL_SHARE, AREA = 0.1, 0.95, 0.7  # ... or of what is busier than tha
 CLIPPED = 0.985  # a value above it, or below one less it, may stand for anything beyond
 
 
-def edited(source: Tensor, edit: Tensor, threshold: float = 1.0, coded: Tensor | None = None) -> Tensor:
+def edited(
+    source: Tensor,
+    edit: Tensor,
+    threshold: float = 1.0,
+    coded: Tensor | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Find the edited patches.
 
     Args:
         source, edit: (h, w, 3) in [0, 1], the edit aligned and its colours matched.
         threshold: factor on the tuned threshold.
         coded: (h, w, 3), the source as the editor's autoencoder gives it back: what that loses is no edit.
+        step: called between steps; may raise to stop.
     Returns:
         (h, w) float32, 1 = edited.
     """
@@ -54,24 +63,30 @@ def edited(source: Tensor, edit: Tensor, threshold: float = 1.0, coded: Tensor |
         lossy = coded.float().movedim(-1, 0)
         differs = torch.minimum(differs, (after - lossy).abs().amax(0))
         new, gone = torch.minimum(new, _beyond(after, lossy)), torch.minimum(gone, _beyond(lossy, after))
+    step()
     news = torch.maximum(new, gone)
     busy = torch.minimum(_spread(before, BUSY), _spread(after, BUSY))
     usual, unedited = _usual(differs, busy, None), None
     for _ in range(LOOKS - 1):
+        step()
         far = maximum((_mean(news / usual, SEED_PX) > threshold * SEED)[None].float(), APART)[0] == 0
         if far.float().mean() < REST:
             break
         usual, unedited = _usual(differs, busy, far), far
+    step()
     strong, fresh = _mean(differs / usual, GROW_PX), _mean(news / usual, SEED_PX)
     seeds, carry = fresh > threshold * SEED, strong > threshold * GROW
     mask = connected(seeds[None], (seeds | (carry & (fresh > threshold * GROW_NEWS)))[None])
+    step()
     tone = _tone(after - before, mask)
     if coded is not None:
         tone = torch.minimum(tone, _tone(after - lossy, mask))
     faint = (tone > threshold * TONE * _usual(tone, busy, unedited, TONE_BOUNDS)) & (differs > threshold * usual)
     for _ in range(FILLS):
+        step()
         inside = box_mean(mask, INSIDE_PX) > INSIDE
         mask = connected(mask > 0, (mask > 0) | (faint & inside))
+    step()
     rim = carry & (maximum(mask, RIM)[0] > 0)
     return connected(mask > 0, (mask > 0) | rim)[0]
 

@@ -187,7 +187,7 @@ def _look(
     found = torch.zeros_like(cover, dtype=torch.float32)
     for _ in range(LOOKS):
         plain = torch.where(cover[..., None], unclipped(small, right, colours.apply(right)), small)
-        found = edited_patches(small[0], plain[0], cut.threshold, None if coded is None else coded[0])[None]
+        found = edited_patches(small[0], plain[0], cut.threshold, None if coded is None else coded[0], step)[None]
         step()
         if whole(small[0], found[0]):
             found = torch.ones_like(found)

@@ -45,6 +45,7 @@ async def rank(
     method: str = "knockout",
     both_orders: bool = True,
     drop_alike: bool = False,
+    alike_within: float = alike.SAME,
 ) -> Ranked:
     """Order the candidates of each source.
 
@@ -55,25 +56,33 @@ async def rank(
         method: one of `ranking.METHODS`, or `ranking.SCORE`; not used by a judge that picks one of all.
         both_orders: ask about each pair twice, swapped; not used by SCORE.
         drop_alike: of candidates that make the same edit (`alike`) the judge sees the first alone.
+        alike_within: up to which difference, as a share of the change, two make the same edit.
     Raises:
         ValueError: no candidates, counts that do not fit, an empty instruction, winners of different sizes.
         JudgeUnavailable: from the judge; JudgeUnreadable: not one of its answers about a source could be read.
     """
     words = [instruction] if isinstance(instruction, str) else list(instruction)
-    return (await rank_jobs([Job(sources, candidates, words)], judge, method, both_orders, drop_alike))[0]
+    jobs = [Job(sources, candidates, words)]
+    return (await rank_jobs(jobs, judge, method, both_orders, drop_alike, alike_within))[0]
 
 
 async def rank_jobs(
-    jobs: Sequence[Job], judge: Judge, method: str, both_orders: bool, drop_alike: bool = False
+    jobs: Sequence[Job],
+    judge: Judge,
+    method: str,
+    both_orders: bool,
+    drop_alike: bool = False,
+    alike_within: float = alike.SAME,
 ) -> list[Ranked]:
     """As `rank`, for several sets of sources; all are checked before the first question is asked."""
     matched = [grouped(job, WHO) for job in jobs]
+    same = alike_within if drop_alike else None
     remembering = RememberingJudge(judge, _answers)
     done = []
     try:
         for groups in matched:
             started, questions = time.monotonic(), remembering.asked
-            found = [await _ranking(remembering, group, method, both_orders, drop_alike) for group in groups]
+            found = [await _ranking(remembering, group, method, both_orders, same) for group in groups]
             done.append((groups, found, remembering.asked - questions, time.monotonic() - started))
     except JudgeUnreadable:
         remembering.forget()
@@ -129,12 +138,18 @@ class _Found(NamedTuple):
     regions: Sequence[Sequence[Region]]
 
 
-async def _ranking(judge: RememberingJudge, group: Group, method: str, both_orders: bool, drop_alike: bool) -> _Found:
-    """The candidates of one source, in the way that the judge, its question set and the method ask for."""
+async def _ranking(
+    judge: RememberingJudge, group: Group, method: str, both_orders: bool, same: float | None
+) -> _Found:
+    """The candidates of one source, in the way that the judge, its question set and the method ask for.
+
+    `same`: up to which difference the judge sees one of two edits alone; None shows it all.
+    """
     source, edits, instruction = group
     stand_ins: Sequence[int] = range(len(edits))
-    if drop_alike:
-        stand_ins = await asyncio.get_running_loop().run_in_executor(ONE_THREAD, alike.stand_ins, source, edits)
+    if same is not None:
+        work = asyncio.get_running_loop().run_in_executor(ONE_THREAD, alike.stand_ins, source, edits, same)
+        stand_ins = await work
     kept = budget.judged(stand_ins)
     nowhere: list[Sequence[Region]] = [()] * len(edits)
     if isinstance(judge.judge, Chooser):

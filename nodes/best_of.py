@@ -15,6 +15,7 @@ from .host.schema import (
     IceditJudge,
     IceditLayout,
     IceditRanking,
+    alike_within_input,
     candidate_inputs,
     denoise_input,
 )
@@ -100,6 +101,7 @@ class ICEditBestOf(io.ComfyNode):
                     "until two make the same edit, and show the judge one of each edit. With good_enough: one after "
                     "the other, and no question about an edit that was judged.",
                 ),
+                alike_within_input("budget adaptive"),
             ],
             outputs=[
                 io.Latent.Output(
@@ -139,6 +141,7 @@ class ICEditBestOf(io.ComfyNode):
         keep_unedited=False,
         layout=None,
         budget=ALL,
+        alike_within=alike.SAME,
         **plan,
     ) -> io.NodeOutput:
         if drop_after and (good_enough or not drop_after < plan["early_steps"]):
@@ -156,8 +159,8 @@ class ICEditBestOf(io.ComfyNode):
                 f"ICEdit Best Of: good_enough is {good_enough:g} with method {method}, but only {SCORE} gives numbers "
                 f"to compare with. Choose method {SCORE}, or set good_enough to 0."
             )
-        adaptive = budget == ADAPTIVE
-        parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders, keep_unedited, adaptive)
+        same = alike_within if budget == ADAPTIVE else None
+        parts = best_of.Parts(vae, source, layout, judge, instruction, method, both_orders, keep_unedited, same)
         done = best_of.expand(plan, parts, good_enough, drop_after, count)
         return io.NodeOutput(*done.outputs, expand=done.graph)
 
@@ -215,25 +218,28 @@ class ICEditAgreed(io.ComfyNode):
                 io.Image.Input("source"),
                 *(kind.Input(name, extra_dict={"forceInput": True}) for name, kind in named),
                 *(kind.Input(f"later_{name}", extra_dict={"forceInput": True}, **later) for name, kind in named),
+                alike_within_input("ICEdit Best Of"),
             ],
             outputs=[kind.Output(display_name=name) for name, kind in named],
         )
 
     @classmethod
-    def check_lazy_status(cls, source, pictures, **others):
-        return [] if cls.agreed(source, pictures) else [f"later_{name}" for name in best_of.SAMPLED]
+    def check_lazy_status(cls, source, pictures, alike_within=alike.SAME, **others):
+        return [] if cls.agreed(source, pictures, alike_within) else [f"later_{name}" for name in best_of.SAMPLED]
 
     @classmethod
-    def execute(cls, source, pictures, candidates, later_candidates=None, later_pictures=None) -> io.NodeOutput:
-        if cls.agreed(source, pictures):
+    def execute(
+        cls, source, pictures, candidates, later_candidates=None, later_pictures=None, alike_within=alike.SAME
+    ) -> io.NodeOutput:
+        if cls.agreed(source, pictures, alike_within):
             return io.NodeOutput(candidates, pictures)
         return io.NodeOutput(later_candidates, later_pictures)
 
     @classmethod
-    def agreed(cls, source, pictures) -> bool:
+    def agreed(cls, source, pictures, alike_within) -> bool:
         """Whether of each source two candidates make the same edit."""
         count = len(source)
-        return all(alike.agree(source[index], pictures[index::count]) for index in range(count))
+        return all(alike.agree(source[index], pictures[index::count], alike_within) for index in range(count))
 
 
 class ICEditGather(io.ComfyNode):

@@ -3,9 +3,10 @@
 from comfy_api.latest import io
 
 from ..icedit_core import jobs, rank_images
+from ..icedit_core.alike import SAME
 from ..icedit_core.ranking import METHODS, SCORE
 from .host.report import say
-from .host.schema import IceditJudge, IceditRanking
+from .host.schema import IceditJudge, IceditRanking, alike_within_input
 from .host.waiting import cancellable
 
 
@@ -59,6 +60,7 @@ class ICEditRank(io.ComfyNode):
                     tooltip="Of edits that make the same edit, show the judge the first alone; the others are placed "
                     "right behind it. Edits are compared inside what they changed. Saves calls.",
                 ),
+                alike_within_input("drop_alike"),
             ],
             outputs=[
                 io.Image.Output(display_name="best", is_output_list=True, tooltip="The best edit of each source."),
@@ -86,9 +88,10 @@ class ICEditRank(io.ComfyNode):
 
     @classmethod
     async def execute(
-        cls, source, candidates, instruction, judge, method, both_orders, drop_alike=(False,)
+        cls, source, candidates, instruction, judge, method, both_orders, drop_alike=(False,), alike_within=(SAME,)
     ) -> io.NodeOutput:
-        one = {"judge": judge, "method": method, "both_orders": both_orders, "drop_alike": drop_alike}
+        one = {"judge": judge, "method": method, "both_orders": both_orders}
+        one |= {"drop_alike": drop_alike, "alike_within": alike_within}
         settings = {name: jobs.only(values, name, rank_images.WHO) for name, values in one.items()}
         work = rank_images.rank_jobs(jobs.matched(source, candidates, instruction, rank_images.WHO), **settings)
         done = await cancellable(work)

@@ -31,7 +31,7 @@ class Parts(NamedTuple):
     method: str
     both_orders: bool
     keep_unedited: bool
-    adaptive: bool = False
+    same: float | None = None  # with a budget: up to which difference two candidates make the same edit
 
 
 class Expansion(NamedTuple):
@@ -52,10 +52,10 @@ def expand(plan: dict[str, Any], parts: Parts, good_enough: float, drop_after: i
     if drop_after:
         return _halved(plan, parts, drop_after, count)
     graph = GraphBuilder()
-    most = 0 if not parts.adaptive else count
+    most = 0 if parts.same is None else count
     if good_enough:
         return _finished(graph, _until_good_enough(graph, plan, parts, good_enough, count), parts, most)
-    if parts.adaptive and count > FIRST:
+    if parts.same is not None and count > FIRST:
         sampled = _until_agreed(graph, plan, parts, count)
     else:
         sampled = _rounds(graph, plan, parts, count, count)[0]
@@ -99,7 +99,7 @@ def _until_agreed(graph: GraphBuilder, plan: dict[str, Any], parts: Parts, count
     for number in range(count - 1, FIRST - 1, -1):
         now = dict(zip(SAMPLED, rounds.pop(), strict=True))
         later = {f"later_{name}": link for name, link in zip(SAMPLED, chosen, strict=True)}
-        node = graph.node("ICEditAgreed", f"agreed_{number}", source=parts.source, **now, **later)
+        node = graph.node("ICEditAgreed", f"agreed_{number}", source=parts.source, alike_within=parts.same, **now, **later)
         chosen = node.out(0), node.out(1)
     return chosen
 
@@ -148,7 +148,8 @@ def _ranked(graph: GraphBuilder, candidates: Link, pictures: Link, parts: Parts,
         judge=parts.judge,
         method=parts.method,
         both_orders=parts.both_orders,
-        drop_alike=parts.adaptive,
+        drop_alike=parts.same is not None,
+        **({} if parts.same is None else {"alike_within": parts.same}),
     )
     return dict(zip(RANKED, (candidates, rank.out(1), rank.out(3), rank.out(4)), strict=True))
 

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ...icedit_core.alike import SAME
 from ...icedit_core.candidates import MOST, SEAMLESS
 from ...icedit_core.judges.judge import THOUGHT_TOKENS
 from ...icedit_core.judges.pictures import SIDE
@@ -85,6 +86,21 @@ def denoise_input() -> io.Float.Input:
         step=0.01,
         optional=True,
         tooltip="As for a KSampler: below 1 the latent's own picture stays in part. steps stays the number of steps.",
+    )
+
+
+def alike_within_input(user: str) -> io.Float.Input:
+    """How near two edits must be to count as one, where `user` asks for it."""
+    return io.Float.Input(
+        "alike_within",
+        default=SAME,
+        min=0.01,
+        max=1.0,
+        step=0.01,
+        optional=True,
+        advanced=True,
+        tooltip=f"For {user}: two make the same edit if, inside what they changed, they differ by no more than this share "
+        "of the change. Lower it where seeds fail in small things; then more is sampled and asked.",
     )
 
 

@@ -57,6 +57,14 @@ def test_two_that_changed_nothing_are_no_reason_to_stop():
     assert not alike.agree(scene(), [])
 
 
+def test_how_near_is_the_same_can_be_set():
+    edits = [scene(RED), scene(DARK_RED)]
+    assert 0.05 < alike.difference(scene(), *edits) < alike.SAME
+    assert alike.agree(scene(), edits) and not alike.agree(scene(), edits, 0.05)
+    done, asked = ranked(edits, alike_within=0.05)
+    assert asked == 2 and "the same edit" not in done.report
+
+
 def test_an_edit_joins_the_nearest_of_those_that_stand_for_others():
     edits = [scene(RED), scene(BLUE), scene(DARK_RED), scene(BLUE), scene()]
     assert alike.stand_ins(scene(), edits) == (0, 1, 0, 1, 4)

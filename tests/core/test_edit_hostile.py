@@ -18,7 +18,7 @@ from .hostile_comfy import MB, HostileComfy
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="measured by POSIX's resource module")
 ROOT = Path(__file__).resolve().parents[2]
-SEED, ROUNDS = 16, 200
+SEED = 16
 TIMEOUT = 1.0  # seconds, as --timeout
 PATIENCE = 6.0  # seconds for all of an edit: that time-out, taking the edit off, and a busy machine
 MEMORY = 300 * MB
@@ -84,13 +84,14 @@ def allowed(name: str, out: list[str]) -> bool:
     return name == out[1] or (name.startswith(f"{stem}_") and name.endswith(f".{ending}"))
 
 
-def test_two_hundred_hostile_replies(worker, tmp_path):
+@pytest.mark.parametrize("rounds", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_hundreds_of_hostile_replies(worker, tmp_path, rounds):
     server = HostileComfy(SEED)
     wrong: dict[int, list[str]] = {}
     codes = []
     with server.serving():
         start = edit(worker, prepare(tmp_path / "start" / "home"), "http://127.0.0.1:9", [])["peak"]
-        for number in range(ROUNDS):
+        for number in range(rounds):
             folder = prepare(tmp_path / str(number) / "home")
             out = random.Random(f"{SEED} {number}").choice(OUTS)
             report = edit(worker, folder, f"{server.url}/{number}", out)
@@ -100,4 +101,4 @@ def test_two_hundred_hostile_replies(worker, tmp_path):
     assert not wrong, json.dumps(wrong, indent=1)
     assert server.strays == []
     assert report["peak"] - start < MEMORY
-    assert codes.count(0) >= 20 and codes.count(1) >= 60  # the server was no mere wall
+    assert codes.count(0) >= 0.1 * rounds and codes.count(1) >= 0.3 * rounds  # the server was no mere wall

@@ -197,8 +197,9 @@ print(json.dumps({"said": said, "slowest": slowest, "grown": grown}))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux counts it")
-def test_two_hundred_hostile_replies(seed=20260101, rankings=80):
-    """Each ranking meets a seeded run of replies; together they take more than 200 of them."""
+@pytest.mark.parametrize("rankings", [20, pytest.param(80, marks=pytest.mark.slow)])
+def test_hundreds_of_hostile_replies(rankings, seed=20260101):
+    """Each ranking meets a seeded run of replies, and takes more than two of them; 80 meet every way to be hostile."""
     used = []
 
     def counted():
@@ -223,8 +224,8 @@ def test_two_hundred_hostile_replies(seed=20260101, rankings=80):
     (out, errors), code = asyncio.run(main())
     assert code == 0 and b"Traceback" not in errors and not errors, errors.decode()[-2000:]
     found = json.loads(out)
-    assert len(used) >= 200, len(used)
-    assert set(used) == set(WAYS)
+    assert len(used) >= 2.5 * rankings, len(used)
+    assert set(used) == set(WAYS) or rankings < 80
     for text in found["said"]:
         check_shown(text)
     assert found["grown"] < 300e6

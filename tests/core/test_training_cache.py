@@ -292,7 +292,7 @@ build_cache(rows, load_base(base, torch.float32), panel=(32, 16), folder=Path(fo
 """
 
 
-@pytest.mark.parametrize("after", [4, 10])
+@pytest.mark.parametrize("after", [pytest.param(4, marks=pytest.mark.slow), 10])
 def test_a_killed_build_goes_on_and_gives_the_same(base_folder: Path, base: Base, tmp_path: Path, after: int):
     """SIGKILL somewhere behind the file of that number: among the rows, or before the last file of prompts."""
     pairs = write_folder(tmp_path / "pairs", 36, (48, 24))

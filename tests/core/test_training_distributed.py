@@ -34,18 +34,17 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory) -> Path:
-    """Folders one-NAME and two-NAME for each optimiser, from one process and from two."""
-    folder = tmp_path_factory.mktemp("distributed")
-    data, jobs = world.write_rows(folder / "pairs"), []
-    for name, optimiser in OPTIMISERS.items():
-        alone = world.config(
-            data, folder / f"one-{name}", optimiser=optimiser, train={"batch": 2, "steps": STEPS[name]}, **SHARED
-        )
-        loop.train(alone, base=world.base())
-        two = {"batch": 1, "steps": STEPS[name], "gradient_checkpointing": name == "prodigy"}
-        shared = world.values(data, folder / f"two-{name}", optimiser=optimiser, train=two, **SHARED)
-        jobs.append({"values": shared})
-    (folder / "jobs.json").write_text(json.dumps({"fork": False, "jobs": jobs}), encoding="utf-8")
+    return trained(tmp_path_factory.mktemp("adamw"), "adamw")
+
+
+def trained(folder: Path, name: str) -> Path:
+    """The folder, with one-NAME and two-NAME of that optimiser, from one process and from two."""
+    data, optimiser, train = world.write_rows(folder / "pairs"), OPTIMISERS[name], {"steps": STEPS[name]}
+    alone = world.config(data, folder / f"one-{name}", optimiser=optimiser, train=train | {"batch": 2}, **SHARED)
+    loop.train(alone, base=world.base())
+    train |= {"batch": 1, "gradient_checkpointing": name == "prodigy"}
+    shared = world.values(data, folder / f"two-{name}", optimiser=optimiser, train=train, **SHARED)
+    (folder / "jobs.json").write_text(json.dumps({"fork": False, "jobs": [{"values": shared}]}), encoding="utf-8")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
     launch += [str(WORKER), str(folder / "jobs.json")]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
@@ -65,7 +64,9 @@ def test_two_processes_equal_one_with_adamw(outputs):
     assert largest_difference(outputs, "adamw") < 1e-5
 
 
-def test_two_processes_equal_one_with_prodigy(outputs):
+@pytest.mark.slow
+def test_two_processes_equal_one_with_prodigy(tmp_path):
+    outputs = trained(tmp_path, "prodigy")
     scale = (outputs / "two-prodigy" / "loss.csv").read_text().splitlines()[-1].split(",")[3]
     assert float(scale) > 1e-5, "its steps must have grown for this to say anything"
     assert largest_difference(outputs, "prodigy") < 1e-5

@@ -140,6 +140,7 @@ def test_one_task_for_each_row():
     assert [tasks.number(name) for name in list(tasks.NAMES.values())[1:]] == list(range(1, 16))
 
 
+@pytest.mark.slow
 def test_align_net_at_full_size():
     """29 states of 512 tokens and 3584 numbers, in float32 against the equations in float64."""
     draw = torch.Generator().manual_seed(0)

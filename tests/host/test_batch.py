@@ -64,12 +64,27 @@ def pixels(out, record) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO((out / file).read_bytes())))
 
 
+async def edited_alone(rows, out, url) -> dict[str, dict]:
+    """The records of one server's run, all of them edits."""
+    await ended(await started(rows, out, url))
+    records_of_it = found(out)
+    assert len(records_of_it) == ROWS and not any(record["error"] for record in records_of_it.values())
+    return records_of_it
+
+
+async def test_every_row_is_edited_and_a_second_run_edits_none(server, tmp_path):
+    rows, out = rows_in(tmp_path / "rows"), tmp_path / "out"
+    made = await edited_alone(rows, out, server.url)
+    assert all(record["nfe"] == STEPS and record["seed"] == int(key) for key, record in made.items())
+    assert len({pixels(out, record).tobytes() for record in made.values()}) == ROWS
+    assert await edited_alone(rows, out, server.url) == made
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a killed process is POSIX's here")
 async def test_a_killed_servers_rows_are_edited_by_the_other(server, client, comfyui, tmp_path):
     rows, alone, both = rows_in(tmp_path / "rows"), tmp_path / "alone", tmp_path / "both"
-    await ended(await started(rows, alone, server.url))
-    expected = found(alone)
-    assert len(expected) == ROWS and not any(record["error"] for record in expected.values())
+    expected = await edited_alone(rows, alone, server.url)
     await client.free()
     with running_host(comfyui, graphs.ROOT, cpu=True, memory_limit=MEMORY_LIMIT) as second:
         process = await started(rows, both, server.url, second.url)

@@ -56,7 +56,7 @@ async def test_candidates_that_change_nothing_are_no_reason_to_stop(client, serv
     assert "Budget: 4 of 4 candidates sampled; 10 sampler steps in all." in result.text("report")
 
 
-RED, BLUE = 0xFF0000, 0x0000FF
+RED, DARK_RED, BLUE = 0xFF0000, 0xD00000, 0x0000FF
 
 
 def colours(graph, name, *values):
@@ -72,13 +72,19 @@ def colours(graph, name, *values):
 
 
 @pytest.mark.parametrize(
-    ("sources", "pictures", "more"),
-    [(1, (RED, RED), 0), (1, (RED, BLUE), 1), (2, (RED, BLUE, RED, BLUE), 0), (2, (RED, BLUE, RED, RED), 1)],
-    ids=["agree", "differ", "both sources agree", "one source of two differs"],
+    ("sources", "pictures", "within", "more"),
+    [
+        (1, (RED, RED), {}, 0),
+        (1, (RED, DARK_RED), {"alike_within": 0.05}, 1),
+        (1, (RED, BLUE), {}, 1),
+        (2, (RED, BLUE, RED, BLUE), {}, 0),
+        (2, (RED, BLUE, RED, RED), {}, 1),
+    ],
+    ids=["agree", "a narrow bound", "differ", "both sources agree", "one source of two differs"],
 )
-async def test_a_pair_that_differs_gets_one_more(client, server, sources, pictures, more):
+async def test_a_pair_that_differs_gets_one_more(client, server, sources, pictures, within, more):
     """The part of the box that decides, with pictures of our own: later candidates are sampled only when asked for."""
-    graph = whole("http://127.0.0.1:9/v1", seed=920 + 10 * sources + more)
+    graph = whole("http://127.0.0.1:9/v1", seed=920 + 10 * sources + more + len(within))
     plan = graph.pop("box")["inputs"]
     for kind in ("SaveImage", "PreviewAny", "PreviewImage", "ICEditJudgeServer"):
         graph.pop(graphs.find(graph, kind))
@@ -90,7 +96,7 @@ async def test_a_pair_that_differs_gets_one_more(client, server, sources, pictur
         colours(graph, name, *values)
     now = {"candidates": ["first", 0], "pictures": ["pictures", 0]}
     later = {"later_candidates": ["further", 0], "later_pictures": ["later", 0]}
-    graph["agreed"] = {"class_type": "ICEditAgreed", "inputs": {"source": ["source", 0]} | now | later}
+    graph["agreed"] = {"class_type": "ICEditAgreed", "inputs": {"source": ["source", 0]} | within | now | later}
     graph["shown"] = {"class_type": "PreviewImage", "inputs": {"images": ["agreed", 1]}}
     before = sampled(server)
     result = await client.run(graph, timeout=200)

@@ -48,6 +48,7 @@ def run(model):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compile_first", [True, False])
 def test_compiled_adds_no_graph_break_and_follows_the_adapter(attach, compile_first):
     torch._dynamo.reset()

@@ -16,6 +16,7 @@ def adapted(pack):
     return x2edit.attach(case.load(case.weights()), reader.read(case.tensors()), case.CONFIG["task_id"], 1.0, 2)
 
 
+@pytest.mark.slow
 def test_compiled_velocity_and_stable_graphs(adapted):
     from comfy_extras.nodes_torch_compile import TorchCompileModel
     from torch._dynamo.utils import counters

@@ -117,6 +117,7 @@ async def test_they_validate_unchanged(client, name):
     await client.cancel(await client.queue(graph))
 
 
+@pytest.mark.slow
 async def test_at_the_published_size_the_sources_size_and_pixels_come_back(client, server):
     graph = await prepared(client, size=None, steps=1)
     result = await client.run(graph, timeout=400)
