@@ -75,9 +75,7 @@ def _bands(weight: Tensor, margin: int) -> Iterator[tuple[Index, Index]]:
             yield (slice(None), slice(top, bottom), across), (slice(None), outer, across)
 
 
-def _fit(
-    weight: Tensor, source: Tensor, right: Tensor, px: Callable[[float], int], step: Callable[[], None]
-) -> Tensor:
+def _fit(weight: Tensor, source: Tensor, right: Tensor, px: Callable[[float], int], step: Callable[[], None]) -> Tensor:
     """`fit` of a part, right where all that lies around is in it."""
     mask = (weight > 0.5).float()
     core, outside = 1 - maximum(1 - mask, px(BAND)), 1 - maximum(mask, px(1))

@@ -138,9 +138,7 @@ class _Found(NamedTuple):
     regions: Sequence[Sequence[Region]]
 
 
-async def _ranking(
-    judge: RememberingJudge, group: Group, method: str, both_orders: bool, same: float | None
-) -> _Found:
+async def _ranking(judge: RememberingJudge, group: Group, method: str, both_orders: bool, same: float | None) -> _Found:
     """The candidates of one source, in the way that the judge, its question set and the method ask for.
 
     `same`: up to which difference the judge sees one of two edits alone; None shows it all.

@@ -228,12 +228,10 @@ class ICEditAgreed(io.ComfyNode):
         return [] if cls.agreed(source, pictures, alike_within) else [f"later_{name}" for name in best_of.SAMPLED]
 
     @classmethod
-    def execute(
-        cls, source, pictures, candidates, later_candidates=None, later_pictures=None, alike_within=alike.SAME
-    ) -> io.NodeOutput:
+    def execute(cls, source, pictures, candidates, alike_within=alike.SAME, **later) -> io.NodeOutput:
         if cls.agreed(source, pictures, alike_within):
             return io.NodeOutput(candidates, pictures)
-        return io.NodeOutput(later_candidates, later_pictures)
+        return io.NodeOutput(*(later[f"later_{name}"] for name in best_of.SAMPLED))
 
     @classmethod
     def agreed(cls, source, pictures, alike_within) -> bool:

@@ -99,7 +99,9 @@ def _until_agreed(graph: GraphBuilder, plan: dict[str, Any], parts: Parts, count
     for number in range(count - 1, FIRST - 1, -1):
         now = dict(zip(SAMPLED, rounds.pop(), strict=True))
         later = {f"later_{name}": link for name, link in zip(SAMPLED, chosen, strict=True)}
-        node = graph.node("ICEditAgreed", f"agreed_{number}", source=parts.source, alike_within=parts.same, **now, **later)
+        node = graph.node(
+            "ICEditAgreed", f"agreed_{number}", source=parts.source, alike_within=parts.same, **now, **later
+        )
         chosen = node.out(0), node.out(1)
     return chosen
 

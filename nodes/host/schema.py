@@ -99,8 +99,8 @@ def alike_within_input(user: str) -> io.Float.Input:
         step=0.01,
         optional=True,
         advanced=True,
-        tooltip=f"For {user}: two make the same edit if, inside what they changed, they differ by no more than this share "
-        "of the change. Lower it where seeds fail in small things; then more is sampled and asked.",
+        tooltip=f"For {user}: two make the same edit if, inside what they changed, they differ by no more than this "
+        "share of the change. Lower it where seeds fail in small things; then more is sampled and asked.",
     )
 
 
