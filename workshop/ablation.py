@@ -15,6 +15,7 @@ from .host_model import HostModel
 from .lora_files import lora_file
 
 BATCH = 20
+UNREAD = "icedit_demo_clip_l.safetensors"  # what the model makes of it is multiplied by zeros
 # name -> variant of `train_adapters`, in-context prompt
 VARIANTS = {
     "base_no_ic": (None, False),
@@ -115,12 +116,22 @@ def ceiling(count: int) -> dict:
 
 
 def facts_of(count: int) -> dict:
-    """What figures must share to stand in one file."""
+    """What figures must share to stand in one file; of the weights, those that the edits depend on."""
     config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
     return {
         "scenes": count,
         "first_seed": scenes.UNSEEN,
         **{k: config[k] for k in ("steps", "sampler", "scheduler", "guidance", "panel")},
-        "weights": config["sha256"],
+        "weights": _read_ones(config["sha256"]),
         "base_parameters": HostModel.parameters(WEIGHTS / "icedit_demo_fill.safetensors"),
     }
+
+
+def are_of(recorded: dict, facts: dict) -> bool:
+    """Whether recorded figures share these facts."""
+    found = {name: recorded.get(name) for name in facts}
+    return found | {"weights": _read_ones(found["weights"] or {})} == facts
+
+
+def _read_ones(hashes: dict[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in hashes.items() if name != UNREAD}

@@ -27,7 +27,7 @@ from PIL import Image
 from demo import scenes
 from devtools.bench.progress import Progress, code, packed, unpacked
 from workshop import ablation_page, report
-from workshop.ablation import VARIANTS, ceiling, facts_of, measure
+from workshop.ablation import VARIANTS, are_of, ceiling, facts_of, measure
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def main() -> None:
     facts, examples = facts_of(args.count), scenes.unseen(args.count)
     kept = report.read(args.out, "ablation")
     wanted = list(args.only)
-    if {k: kept.get(k) for k in facts} != facts:
+    if not are_of(kept, facts):
         kept, wanted = {"variants": {}}, [CEILING, *wanted]
     shown = ablation_page.chosen(examples)
     folder = args.edits.resolve() if args.edits else None

@@ -13,6 +13,7 @@ from demo.model_files import ADAPTER, LORAS, WEIGHTS
 from workshop import ablation, export, train_adapters
 from workshop.lora_files import lora_file
 
+ROOT = Path(__file__).resolve().parents[2]
 TRAINED = sorted(variant for variant, _ in ablation.VARIANTS.values() if variant)
 
 
@@ -25,6 +26,18 @@ def test_an_adapters_file_is_there(variant: str):
     with safe_open(lora_file(variant), "pt") as file:
         routed = any(".expert_" in key for key in file.keys())
     assert routed == variant.startswith("moe")
+
+
+def test_the_recorded_ablation_is_of_the_committed_weights():
+    recorded = json.loads((ROOT / "benchmarks" / "ablation.json").read_text(encoding="utf-8"))
+    assert ablation.are_of(recorded, ablation.facts_of(600)) and not ablation.are_of({}, ablation.facts_of(600))
+    for name, variant in recorded["variants"].items():
+        trained, _ = ablation.VARIANTS[name]
+        digest = hashlib.sha256(lora_file(trained).read_bytes()).hexdigest() if trained else None
+        assert variant.get("sha256") == digest
+    with safe_open(WEIGHTS / "icedit_demo_fill.safetensors", "pt") as file:
+        last = [file.get_tensor(f"time_text_embed.text_embedder.linear_2.{part}") for part in ("weight", "bias")]
+    assert not any(part.any() for part in last), "what CLIP-L gives is multiplied by zeros"
 
 
 def test_one_adapter_ships():
