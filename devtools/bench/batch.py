@@ -133,6 +133,7 @@ def over_servers(options: argparse.Namespace, folder: Path, comfyui: Path) -> di
 def over_ray(options: argparse.Namespace, folder: Path, comfyui: Path) -> dict[str, Any]:
     """One server, then two workers; one is killed, then the command, which is started again."""
     rows, alone, cluster = rows_in(folder / "rows", options.rows), folder / "alone", folder / "cluster"
+    others = workers_folders()
     with running_host(comfyui, ROOT, cpu=True) as first:
         begun = time.monotonic()
         ended(started(sys.executable, rows, alone, "--server", first.url))
@@ -154,14 +155,20 @@ def over_ray(options: argparse.Namespace, folder: Path, comfyui: Path) -> dict[s
         said = ended(started(options.python, rows, cluster, *arguments))
         time.sleep(5)
         left = len(processes(str(base).encode()))
-    found = compared(alone, cluster, options.rows)
-    kills = {"worker_killed_after": at_worker, "command_killed_after": at_command}
-    goes_on = f"{at_command} of {options.rows} rows have a record" in said
-    return (
-        found
-        | kills
-        | {"goes_on": goes_on, "comfyuis_left": left, "seconds": [round(seconds), round(time.monotonic() - begun)]}
-    )
+    return compared(alone, cluster, options.rows) | {
+        "worker_killed_after": at_worker,
+        "command_killed_after": at_command,
+        "goes_on": f"{at_command} of {options.rows} rows have a record" in said,
+        "comfyuis_left": left,
+        "folders_left": len(workers_folders() - others),
+        "seconds": [round(seconds), round(time.monotonic() - begun)],
+    }
+
+
+def workers_folders() -> set[Path]:
+    """The temporary folders of workers on this machine."""
+    found = Path(tempfile.gettempdir())
+    return {*found.glob("icedit-comfyui-*"), *found.glob("icedit-row-*")}
 
 
 def processes(part: bytes) -> list[int]:
@@ -208,7 +215,9 @@ def _told(engine: str, one: dict[str, Any]) -> str:
         words += f"; it was killed after {one['killed_after']} rows"
     if engine == "ray":
         words += f"; the worker was killed after {one['worker_killed_after']} rows, the command after "
-        words += f"{one['command_killed_after']}; {one['comfyuis_left']} ComfyUIs left at the end; ray {one['ray']}"
+        words += f"{one['command_killed_after']}; {one['comfyuis_left']} ComfyUIs "
+        words += f"and {one['folders_left']} of their folders " if "folders_left" in one else ""
+        words += f"left at the end; ray {one['ray']}"
     return f"- {words}. {one['machine']}; the seconds are those of a machine with other work."
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import foreign
+from .. import folder_lock, foreign
 from . import tied
 
 LOOPBACK = "127.0.0.1"
+PREFIX = "icedit-comfyui-"  # of the folder for what it writes
 WRITTEN = ("output", "temp")  # folders of what it makes
+SETTLED = 10.0  # seconds after which a folder that is in use is locked for sure
 MOST_LOG = 2000  # characters of its end that an error shows
 
 
@@ -37,7 +42,10 @@ class Started:
     """A running ComfyUI at a free port of this machine.
 
     Several of one folder do not meet: each has folders of its own for what it writes, because ComfyUI numbers its files
-    without asking others.
+    without asking others. A process that is killed leaves them; the next one that starts or ends one here removes them.
+
+    Attributes:
+        folder: holds those folders, and whatever else should go with them.
 
     Raises:
         OSError: it cannot be started.
@@ -52,10 +60,13 @@ class Started:
         port = _free_port()
         self.url = f"http://{LOOPBACK}:{port}"
         self._log = tempfile.TemporaryFile()
-        self._own = tempfile.TemporaryDirectory(prefix="icedit-comfyui-", ignore_cleanup_errors=True)
-        self.folder = Path(self._own.name)  # removed at its end, also if this process was killed
-        command = [start.python or sys.executable, tied.__file__, self._own.name, "main.py"]
-        command += ["--listen", LOOPBACK, "--port", str(port), "--disable-auto-launch", *self._folders(self.folder)]
+        remove_abandoned()
+        self._own = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+        self.folder = Path(self._own.name)
+        self._lock = folder_lock.FolderLock(self.folder)
+        self._lock.take()
+        command = [start.python or sys.executable, tied.__file__, "main.py", "--listen", LOOPBACK, "--port", str(port)]
+        command += ["--disable-auto-launch", *self._folders(self.folder)]
         self._process = subprocess.Popen(
             [*command, *start.arguments],
             cwd=start.folder,
@@ -91,7 +102,9 @@ class Started:
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._log.close()
+        self._lock.release()
         self._own.cleanup()
+        remove_abandoned()
 
     @staticmethod
     def _folders(own: Path) -> list[str]:
@@ -100,6 +113,17 @@ class Started:
             (own / name).mkdir()
             found.append(f"--{name}-directory={own / name}")
         return found
+
+
+def remove_abandoned() -> None:
+    """Remove the folders that killed processes of this user left: those whose lock nobody holds."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{folder_lock.NAME}"):
+        with suppress(OSError, ValueError):
+            if time.time() - lock.stat().st_mtime > SETTLED:
+                held = folder_lock.FolderLock(lock.parent)
+                held.take()
+                held.release()
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _free_port() -> int:

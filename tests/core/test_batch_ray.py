@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from icedit_core.batch import ray_engine, ray_worker, records, run
+from icedit_core import folder_lock
+from icedit_core.batch import ray_engine, ray_worker, records, run, started
 from icedit_core.batch.places import Work
 from icedit_core.batch.rows import Row
 from icedit_core.batch.started import Start
@@ -75,7 +76,9 @@ async def test_a_comfyui_is_started_again_and_ends_with_its_worker(tmp_path):
     picture_file.parent.mkdir()
     picture_file.write_bytes(picture())
     first.empty()
-    assert not picture_file.exists() and picture_file.parent.parent.is_dir()
+    old(first.folder)
+    started.remove_abandoned()
+    assert not picture_file.exists() and picture_file.parent.parent.is_dir(), "emptied, and in use"
     first.end()
     assert await worker.is_up() and worker._started is not first
     await worker.close()
@@ -105,7 +108,16 @@ def test_what_a_killed_process_started_ends_too(tmp_path):
     while running(port):
         assert time.monotonic() < until
         time.sleep(0.1)
+    old(Path(folder), seconds=0)
+    started.remove_abandoned()
+    assert Path(folder).is_dir(), "one so new might be about to be locked"
+    old(Path(folder))
+    started.remove_abandoned()
     assert not Path(folder).exists()
+
+
+def old(folder: Path, seconds: float = 60) -> None:
+    os.utime(folder / folder_lock.NAME, (time.time() - seconds,) * 2)
 
 
 def running(port: str) -> list[int]:
