@@ -69,8 +69,8 @@ class Block:
         return made
 
     def warm(self) -> None:
-        """Something small first: the first product of a process takes longer."""
-        self._run(torch.arange(64, device=self.image.device), self.stock, None)
+        """A stock step first: the first one of a size takes longer, since its memory is new."""
+        self.ways()["stock"]()
 
     def _run(self, rows: Tensor, attend: Callable, call) -> Tensor:
         """The block on some of the picture's tokens, beginning with the positions, as the host does."""

@@ -15,7 +15,7 @@ from .only_changes import only, with_patch
 
 COUNT, EARLY, STEPS = 4, 6, 28
 PREFIX = "ICEdit/changes_best"
-SEEDS = "4 Several seeds, the best is finished"
+SEEDS = "4 The best of several"
 
 
 def only_changes_best_workflows(note: Callable[[str], str], demo: Mapping[str, Any]) -> dict[str, Workflow]:
