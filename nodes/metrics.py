@@ -36,7 +36,7 @@ class ICEditMetrics(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip="What may change, at the source's size: the rest is measured as PIE-Bench does "
-                    "(psnr_masked and others). Without it the unedited part is found (psnr_found, ssim_found).",
+                    "(psnr_masked and others). The unedited part as found (psnr_found, ssim_found) needs no mask.",
                 ),
                 io.Combo.Input(
                     "clip",
