@@ -172,6 +172,8 @@ def main() -> None:
     log.setLevel(logging.INFO)
     edits = options.edits.resolve()
     recorded = report.read(options.out, "ablation")
+    if not recorded:
+        parser.error(f"--out got {options.out}, but there is no ablation.json. Run: python dev.py bench ablation")
     told = {name: recorded["variants"].get(name) for name in options.variants}
     made = {"told": told, "edits": str(edits), "code": code()}
     with Progress("eval-scenes", len(options.variants), made) as progress:
