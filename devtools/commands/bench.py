@@ -29,6 +29,7 @@ BENCHMARKS = {
     "interrupts": "devtools.bench.interrupts",  # what interrupted runs leave in the server's memory
     "diptych-noise": "devtools.bench.diptych_noise",  # ICEdit from noise beside ICEdit by filling, on the demo's base
     "inversion": "devtools.bench.inversion",  # every method of DirectEdit on the demo's base, by captions
+    "inversion-cost": "devtools.bench.inversion_cost",  # what attention values cost DirectEdit at full size
     "moe": "devtools.bench.moe",  # what the routed layers cost beside plain LoRA and a loop over the experts
     "multi-turn": "devtools.bench.multi_turn",  # what wears out over five edits of one picture
     "mutations": "devtools.bench.mutations",  # changed files of strangers are refused in words or right
