@@ -127,8 +127,8 @@ def page(found: dict[str, Any]) -> str:
         ),
         "",
         f"A step of the whole model, computed from these: {DEPTH['double']} double and {DEPTH['single']} single "
-        "blocks, of which the single ones hand over values, as published. A run's own values change nothing: the norm of the "
-        f"difference is {max(own['own_values_change'] for own in blocks.values()):g}.",
+        "blocks, of which the single ones hand over values, as published. A run's own values change nothing: the "
+        f"norm of the difference is {max(own['own_values_change'] for own in blocks.values()):g}.",
         "",
         *report.table(
             ["", "model calls", "a step over one without", "a whole edit over one without", "kept, GiB"],
