@@ -37,7 +37,8 @@ def main():
     except KeyboardInterrupt:
         print("dev.py: interrupted; the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
-    hand_over([str(python), str(ROOT / "devtools"), command, *arguments], {**os.environ, "COMFYUI_PATH": str(comfyui)})
+    environment = prepare.with_bytecode({**os.environ, "COMFYUI_PATH": str(comfyui)})
+    hand_over([str(python), str(ROOT / "devtools"), command, *arguments], environment)
 
 
 def split(argv):

@@ -3,6 +3,7 @@
     <cache>/tools-<key>        pip, setuptools and uv: what fetches the rest
     <cache>/comfyui-<key>      ComfyUI itself
     <cache>/environment-<key>  the Python environment that runs it, and the tests' tools once they are asked for
+    <cache>/bytecode           compiled Python, where the sources' folders are to be left alone
     <cache>/uv                 uv's downloads, linked into the environments (unless UV_CACHE_DIR says otherwise)
 
 `key` is a hash of the pins (and of the Python), so new pins make new folders and old ones can be deleted at any time.
@@ -85,6 +86,17 @@ def environment(with_tests: bool) -> Path:
             _install(tools, folder, "host.txt", "dev.txt")
             marker.touch()
     return python_in(folder)
+
+
+def with_bytecode(environment: dict[str, str]) -> dict[str, str]:
+    """An environment whose processes keep compiled Python: in the cache, if it is not to lie beside the sources.
+
+    Without any, each of the tests' many processes compiles torch anew: seconds of each start.
+    """
+    kept = dict(environment)
+    if kept.pop("PYTHONDONTWRITEBYTECODE", ""):
+        kept.setdefault("PYTHONPYCACHEPREFIX", str(cache_folder() / "bytecode"))
+    return kept
 
 
 def compile_locks(upgrade: bool) -> None:

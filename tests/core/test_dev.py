@@ -91,6 +91,13 @@ class TestPrepare:
         monkeypatch.setattr(sys, "platform", "darwin")
         assert prepare.cache_folder() == Path.home() / "Library" / "Caches" / "icedit"
 
+    def test_compiled_python_is_kept_in_the_cache_where_it_is_not_wanted_beside_the_sources(self, cache):
+        assert prepare.with_bytecode({"A": "1"}) == {"A": "1"}
+        kept = prepare.with_bytecode({"PYTHONDONTWRITEBYTECODE": "1"})
+        assert kept == {"PYTHONPYCACHEPREFIX": str(cache / "bytecode")}
+        own = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/mine"}
+        assert prepare.with_bytecode(own) == {"PYTHONPYCACHEPREFIX": "/mine"}
+
     def test_new_pins_make_a_new_folder(self, cache, tmp_path, monkeypatch):
         monkeypatch.setattr(prepare, "REQUIREMENTS", tmp_path)
         (tmp_path / "host.txt").write_text("a==1\n")
