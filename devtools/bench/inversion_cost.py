@@ -68,6 +68,7 @@ class Block:
             "block_type": self.kind,
             "block_index": 0,
             "cond_or_uncond": [0],
+            "img_slice": [TEXT, TEXT + IMAGE],
         }
         if way != "none":
             options["patches"] = {"attn1_patch": [self.patch]}
