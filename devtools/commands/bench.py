@@ -12,6 +12,7 @@ from workshop.measuring import measuring
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = {
     "ablation": "devtools.bench.ablation",  # what each part of the method is worth on the demo model
+    "attention-map": "devtools.bench.attention_map",  # how well a thing is found by its words
     "batch": "devtools.bench.batch",  # icedit batch over two servers or a Ray cluster, killed half-way, row by row
     "bookkeeping": "devtools.bench.bookkeeping",  # 10,000 rows of records, and the time that the commands take to start
     "demo": "workshop.evaluate",  # how well the demo model carries out instructions
