@@ -202,6 +202,7 @@ def test_experts_on_fused_rows(ours, model):
     assert_rounded(y[..., rows] - plain[..., rows], experts(x, own, name))
 
 
+@pytest.mark.slow
 def test_full_width_against_the_equations(ours):
     """Hidden 3072, one block of each kind, rank 32, every published target."""
     generator = torch.Generator().manual_seed(3)
