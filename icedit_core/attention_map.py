@@ -70,3 +70,8 @@ def picture(masks: Tensor, below: Tensor | None = None) -> Tensor:
         return colours
     grey = below[..., :3].float().cpu().mean(-1, keepdim=True).expand(-1, -1, -1, 3)
     return torch.lerp(grey, colours, 0.25 + 0.5 * masks.cpu()[..., None])
+
+
+def report(words: str, maps: Tensor) -> str:
+    """How much of the attention goes to `words` in maps (B, h, w), for a person."""
+    return f"'{words}' takes {100 * maps.mean():.2f} % of the attention, up to {100 * maps.max():.2f} % of a token's."

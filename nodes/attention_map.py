@@ -50,10 +50,7 @@ class ICEditAttentionMap(io.ComfyNode):
         height, width = image.shape[1:3] if image is not None else (PIXELS * side for side in maps.shape[-2:])
         mask = core.mask(maps, height, width, threshold)
         picture = core.picture(mask, image)
-        text = (
-            f"'{words}' takes {100 * maps.mean():.2f} % of the attention, up to {100 * maps.max():.2f} % of a token's."
-        )
-        shown = say(cls, text).as_dict() | ui.PreviewImage(picture).as_dict()
+        shown = say(cls, core.report(words, maps)).as_dict() | ui.PreviewImage(picture).as_dict()
         return io.NodeOutput(mask, picture, ui=shown)
 
 

@@ -31,7 +31,7 @@ SAID = (  # functions and constants that hold nothing but what a person reads on
     *("icedit_core/evaluation/metrics/clip.py:lacks", "icedit_core/evaluation/metrics/libraries.py:missing"),
     "icedit_core/evaluation/metrics/models.py:lacks",
     *("nodes/host/sampling.py:_report", "nodes/candidates.py:execute", "nodes/keep_best.py:execute"),
-    "nodes/host/changes_shown.py:words",
+    *("nodes/host/changes_shown.py:words", "icedit_core/attention_map.py:report"),
     *("nodes/lora.py:execute", "nodes/prompt.py:execute", "nodes/viescore.py:execute"),
 )
 
