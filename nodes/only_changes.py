@@ -132,6 +132,17 @@ class ICEditOnlyWhatChanges(io.ComfyNode):
                     tooltip="For region: the fit for another model or number of steps, one number fewer than steps, "
                     "separated by blanks or commas.",
                 ),
+                io.Float.Input(
+                    "whole_from",
+                    default=asked.WHOLE_FROM,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="An edit that changes more than this share of the picture is one of the whole picture: "
+                    "a new style or background must leave no patch out. Its steps compute everything. 1: never.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="A copy of the model; connect it to any sampler.")],
             hidden=[io.Hidden.unique_id],
@@ -155,6 +166,7 @@ class ICEditOnlyWhatChanges(io.ComfyNode):
         spared="source",
         reuse_error=0.04,
         velocity_fit="",
+        whole_from=asked.WHOLE_FROM,
     ) -> io.NodeOutput:
         settings = asked.Settings(
             method=method,
@@ -170,6 +182,7 @@ class ICEditOnlyWhatChanges(io.ComfyNode):
             mask_use=mask_use,
             source=source,
             vae=vae,
+            whole_from=whole_from,
         )
 
         def told(session, where):

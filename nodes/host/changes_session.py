@@ -55,6 +55,7 @@ class Session:
         self.x0: Tensor | None = None
         self.asked: set[Hashable] = set()  # conditionings that this estimate has called the model for
         self.steps: list[Step] = []
+        self.whole_steps = 0  # full ones since too much changes for an edit of a part
         self.most_bytes = 0
         self.began = 0.0
 
@@ -121,6 +122,9 @@ class Session:
         count = self.source.grid.tokens if self.source.open is None else int(self.source.open.any(0).sum())
         if len(rows) in (0, count):
             return FULL  # nothing to spare, or the estimate is the source already
+        if self._is_whole(chosen.sum(1).max().item() / count):
+            self.whole_steps += 1
+            return FULL
         chosen = chosen.any(0)
         spared = ~self.source.grid_mask(chosen, x)
         plan = Plan("short", chosen, rows, spared, self._held(x, step))
@@ -128,6 +132,11 @@ class Session:
             return plan
         factor = self.reuse.factor(step, self.sigmas)
         return plan if factor is None else plan._replace(kind="reused", factor=factor)
+
+    def _is_whole(self, share: float) -> bool:
+        """Does so much of a picture of the batch change that it is edited as a whole? A fixed region is what it is."""
+        fixed = self.source.mask is not None and self.settings.mask_use == "fix"
+        return not fixed and share > self.settings.whole_from
 
     def _chosen(self, x: Tensor) -> tuple[Tensor, bool]:
         """Active tokens (B, N), and whether they were chosen just now."""

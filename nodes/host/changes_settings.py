@@ -20,6 +20,7 @@ KINDS = ("fill", "flux", "flux2", "qwen")
 COSINE = {"fill": 0.07, "flux": 0.07, "flux2": 0.07, "qwen": 0.20}
 DECODER = {"fill": 0.20, "flux": 0.20, "flux2": 0.20, "qwen": 0.15}
 L4_THRESHOLD = 0.1
+WHOLE_FROM = 0.6  # of the demo's edits those of one thing lie below it, those of the whole picture above
 SELECTOR_WORDS = {"decoder": "by the VAE decoder's layers", "cosine": "by the tokens' cosine", "L4": "by L4"}
 
 
@@ -40,6 +41,7 @@ class Settings:
     mask_use: str = "limit"
     source: dict[str, Any] | None = None
     vae: Any = None
+    whole_from: float = WHOLE_FROM
     first_code: bool = False  # SpotEdit's first dilation, for comparisons alone: no input of the node
 
 

@@ -36,6 +36,11 @@ def words(session: Session, where: str) -> str:
     notes = []
     if session.always_full:
         notes.append(f"Every step was computed in full: {session.always_full}.")
+    elif session.whole_steps:
+        notes.append(
+            f"More than {100 * session.settings.whole_from:g} % of the picture changed at {session.whole_steps} of the "
+            "steps, so they were computed in full: an edit of the whole picture must leave no patch out."
+        )
     elif session.steps and all(step.kind == "full" for step in session.steps):
         notes.append(
             "Nothing was spared: the edit touches the whole picture, or there are too few steps for short ones."

@@ -46,14 +46,15 @@ def small(kind, **more):
 
 
 def ours():
-    """attach(MODEL, list of finished sessions, settings) -> MODEL; key: of what it hangs in."""
-    from icedit_pack.nodes.host import changes_settings, only_changes
+    """attach(MODEL, list of finished sessions, settings) -> MODEL; key: of what it hangs in; words(session)."""
+    from icedit_pack.nodes.host import changes_settings, changes_shown, only_changes
 
     def attach(model, heard=None, in_cpu_memory=False, **settings):
         told = (lambda session, where: None) if heard is None else (lambda session, where: heard.append(session))
         return only_changes.attach(model, changes_settings.Settings(**settings), in_cpu_memory, told)
 
-    return SimpleNamespace(attach=attach, key=only_changes.KEY)
+    words = lambda session: changes_shown.words(session, "cpu")  # noqa: E731
+    return SimpleNamespace(attach=attach, key=only_changes.KEY, words=words)
 
 
 def half():

@@ -39,7 +39,7 @@ CASES = {
     "lpips_straight": {"selector": "decoder", "flow": "source"},
     "lpips": {"selector": "decoder", "flow": "own"},
     "cosine": {"selector": "cosine", "flow": "own"},
-    "l4_dilated": {"selector": "L4", "flow": "own", "grow": 1, "first_code": True},
+    "l4_dilated": {"selector": "L4", "flow": "own", "grow": 1, "first_code": True, "whole_from": 1.0},
 }
 
 
@@ -167,9 +167,22 @@ def one_by_one(model):
 def test_a_batch_computes_the_union_of_its_members(ours, small):
     model, heard = small("fill"), []
     given = editors.inputs(model, "fill", batch=2)
-    editors.sample(ours.attach(model, heard, grow=0, threshold=0.9), given)
+    editors.sample(ours.attach(model, heard, grow=0, threshold=0.9, whole_from=1.0), given)
     short = [step for step in heard[0].steps if step.kind == "short"]
     assert short and all(0 < step.share < 0.5 for step in short)
+
+
+@pytest.mark.parametrize("method", ["spot", "region"])
+def test_an_edit_of_the_whole_picture_is_computed_in_full_and_said(ours, small, method):
+    model, heard = small("fill"), []
+    given = editors.inputs(model, "fill")
+    edited = editors.sample(ours.attach(model, heard, method=method, grow=0, threshold=0.9), given)
+    assert heard[0].whole_steps and torch.equal(edited, editors.sample(model, given))
+    assert f"More than 60 % of the picture changed at {heard[0].whole_steps} of the steps" in ours.words(heard[0])
+    part = {"mask": torch.ones(1, 8, 8), "mask_use": "fix"}
+    part["mask"][:, :2] = 0  # a quarter is spared, as the mask says
+    editors.sample(ours.attach(model, heard, method=method, **part), given)
+    assert not heard[1].whole_steps and "short" in {step.kind for step in heard[1].steps}
 
 
 def test_reference_modulated_at_zero_and_of_another_size(ours, pack):
