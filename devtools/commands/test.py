@@ -1,5 +1,7 @@
 """Runs the linters and every ring of tests, each ring in a pytest process of its own, and sums up.
 
+The linters run beside the first ring. The rings run one after the other: some of their tests know limits of time.
+
 A ring is a folder in tests/ with tests in it. Rings are kept apart because ComfyUI's modules, once imported, stay:
 the pack's `nodes` folder must not be on the path where ComfyUI's own `nodes.py` is meant.
 """
@@ -11,13 +13,16 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .. import chromium, processes
 from ..server import MEMORY_LIMIT, has_accelerator
 
-ROOT = Path(__file__).resolve().parents[2]
+CODE = ROOT = Path(__file__).resolve().parents[2]
 LINTERS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 RING_ORDER = ("core", "host", "browser")
 # pytest, without `python -m`'s habit of putting the current folder on the path.
@@ -38,12 +43,17 @@ def main(argv: list[str]) -> int:
     if unknown:
         parser.error(f"got {', '.join(unknown)}, but the rings are lint, {', '.join(rings())}")
     chosen = chosen or ["lint", *rings()]
-    with processes.terminated_by_signals():
-        outcomes = [(name, *_run(name, pytest_args, options.install_browser)) for name in chosen]
+    tested = [name for name in chosen if name != "lint"]
+    order = [*tested[:1], *(["lint"] if "lint" in chosen else []), *tested[1:]]
+    outcomes = {}
+    with processes.terminated_by_signals(), ExitStack() as beside:
+        lint = beside.enter_context(_linting()) if tested and "lint" in chosen else _lint
+        for name in order:
+            outcomes[name] = lint() if name == "lint" else _run(name, pytest_args, options.install_browser)
     print()
-    for name, _, words in outcomes:
-        print(f"{name + ':':<9}{words}")
-    return 0 if all(passed for _, passed, _ in outcomes) else 1
+    for name in chosen:
+        print(f"{name + ':':<9}{outcomes[name][1]}")
+    return 0 if all(passed for passed, _ in outcomes.values()) else 1
 
 
 def rings() -> list[str]:
@@ -58,9 +68,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _run(name: str, pytest_args: list[str], install_browser: bool) -> tuple[bool, str]:
-    """Whether one part passed, and its line in the summary."""
-    if name == "lint":
-        return _lint()
+    """Whether a ring passed, and its line in the summary."""
     if name == "browser":
         try:
             if not (chromium.install() if install_browser else chromium.find()):
@@ -79,6 +87,24 @@ def _lint() -> tuple[bool, str]:
             failed.append(" ".join(command))
     words = f"failed: {', '.join(failed)}" if failed else "ruff check, ruff format and mypy passed"
     return not failed, f"{words} in {time.monotonic() - started:.1f}s"
+
+
+@contextmanager
+def _linting() -> Iterator[Callable[[], tuple[bool, str]]]:
+    """The linters in a process of their own; gives what waits for it, repeats its output and says what `_lint` says."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "lint"
+        with processes.child(
+            [sys.executable, str(CODE / "devtools"), "test", "lint"], cwd=CODE, log_file=log
+        ) as process:
+
+            def outcome() -> tuple[bool, str]:
+                code = process.wait()
+                said = log.read_text(encoding="utf-8", errors="replace").rstrip()
+                print(said, flush=True)
+                return code == 0, said.splitlines()[-1].removeprefix("lint:").strip() if said else f"exit code {code}"
+
+            yield outcome
 
 
 def _ring(name: str, pytest_args: list[str]) -> tuple[bool, str]:

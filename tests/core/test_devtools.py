@@ -111,6 +111,21 @@ class TestRings:
         assert test.main(["core", "host", "--", "-k", "that"]) == 0
         assert "core:    1 deselected" in capfd.readouterr().out
 
+    def test_the_linters_run_beside_the_first_ring(self, tmp_path, monkeypatch, capfd):
+        self.pack(tmp_path, monkeypatch, core=self.GOOD, host=self.GOOD)
+        (tmp_path / "devtools").mkdir()
+        linter = "print('words')\nprint('lint:    so')\nraise SystemExit(1)"
+        (tmp_path / "devtools" / "__main__.py").write_text(linter)
+        monkeypatch.setattr(test, "CODE", tmp_path)
+        assert test.main([]) == 1
+        said = capfd.readouterr().out
+        assert said.index("tests/core") < said.index("words") < said.index("tests/host")
+        assert [line.split(" in ")[0].split() for line in said.splitlines()[-3:]] == [
+            ["lint:", "so"],
+            ["core:", "1", "passed"],
+            ["host:", "1", "passed"],
+        ]
+
     def test_a_ring_that_dies_or_is_empty_is_a_failure(self, tmp_path, monkeypatch, capfd):
         self.pack(tmp_path, monkeypatch, core="import os\nos._exit(0x7f)\n", host="")
         assert test.main(["core"]) == 1

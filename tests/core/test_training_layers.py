@@ -213,7 +213,9 @@ def step(checkpointed=False, backend=None, spec=LEARNING):
     return trainable, tokens.detach(), balance.detach(), gradients
 
 
-@pytest.mark.parametrize(("checkpointed", "backend"), [(True, None), (True, "aot_eager")])
+@pytest.mark.parametrize(
+    ("checkpointed", "backend"), [(True, None), pytest.param(True, "aot_eager", marks=pytest.mark.slow)]
+)
 def test_checkpointing_and_compiling_change_no_gradient(checkpointed, backend):
     reference, tokens, balance, gradients = step()
     trainable, *others = step(checkpointed, backend)
@@ -227,6 +229,7 @@ def test_checkpointing_and_compiling_change_no_gradient(checkpointed, backend):
     assert all(layer.gating.take() is None for layer in trainable.experts)  # no graph stays behind
 
 
+@pytest.mark.slow
 def test_one_compilation_serves_all_blocks_of_a_kind():
     def graphs(doubles, singles):
         torch._dynamo.reset()

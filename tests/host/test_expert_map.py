@@ -122,6 +122,7 @@ def test_the_model_is_left_as_it_was_also_after_an_exception(ours, model):
     check()
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_looked_at_without_compiling_anything(ours, model):
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 
