@@ -133,5 +133,21 @@ def are_of(recorded: dict, facts: dict) -> bool:
     return found | {"weights": _read_ones(found["weights"] or {})} == facts
 
 
+def earlier_of(recorded: dict) -> dict:
+    """What a file keeps of figures of earlier weights: all variants, comparable with one another and with no later one.
+
+    Of a file that has measured only some variants on its weights, those of the weights before, which has more.
+    """
+    kept = recorded.get("earlier", {})
+    if len(recorded.get("variants", {})) <= len(kept.get("variants", {})):
+        return kept
+    variants = {
+        name: {key: value for key, value in variant.items() if key not in ("by_scene", "expert_usage")}
+        for name, variant in recorded["variants"].items()
+    }
+    facts = {key: recorded[key] for key in ("scenes", "first_seed", "weights", "ceiling")}
+    return {**facts, "variants": variants}
+
+
 def _read_ones(hashes: dict[str, str]) -> dict[str, str]:
     return {name: digest for name, digest in hashes.items() if name != UNREAD}

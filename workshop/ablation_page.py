@@ -41,7 +41,7 @@ def chosen(examples) -> list[int]:
 
 def page(result: dict) -> str:
     """Everything in Markdown."""
-    return "\n".join([*_head(result), *_main_table(result), *_usage(result), *_foot(result)])
+    return "\n".join([*_head(result), *_main_table(result), *_earlier(result), *_usage(result), *_foot(result)])
 
 
 def _head(result: dict) -> list[str]:
@@ -71,6 +71,23 @@ def _main_table(result: dict) -> list[str]:
     top = result["ceiling"]
     rows.append(["autoencoder's ceiling", "-", *_shares(top, groups), f"{top['all']['outside']:.3f}", "-"])
     return [*report.table(["", "M parameters", *names, "error outside", "paper: GPT"], rows), ""]
+
+
+def _earlier(result: dict) -> list[str]:
+    """The table of the weights before, where not every variant was measured on these."""
+    earlier = result.get("earlier")
+    if not earlier:
+        return []
+    base = "icedit_demo_fill.safetensors"
+    return [
+        "## Every part, on earlier weights",
+        "",
+        f"The variants that are missing above were not trained on these weights ({base}: SHA-256 "
+        f"{result['weights'][base][:8]}...). All of them on the weights before ({earlier['weights'][base][:8]}...), on "
+        f"{earlier['scenes']} scenes as those knew them, with fewer colours and wordings. Compare within a table only.",
+        "",
+        *_main_table(earlier),
+    ]
 
 
 def _shares(figures: dict, groups: tuple[str, ...]) -> list[str]:

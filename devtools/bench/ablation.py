@@ -4,9 +4,9 @@
 
 Writes ablation.json, ablation.md and ablation.png. A third of the scenes ask for a colour, shape and task that training
 never showed together, a third use a wording that training never saw. Figures are reported, not asserted. With --only,
-the other variants keep the figures that the file has for the same weights. Workers measure variants side by side. A run
-that was stopped goes on with the variants it had measured. With --edits every edit is kept as DIR/VARIANT/SCENE.png,
-for `bench eval-scenes`.
+the other variants keep the figures that the file has for the same weights; figures of earlier weights stand apart until
+all variants are measured again. Workers measure variants side by side. A run that was stopped goes on with the variants
+it had measured. With --edits every edit is kept as DIR/VARIANT/SCENE.png, for `bench eval-scenes`.
 
 Scenes of one family are edited 20 at a time, with one noise for the 20 that follows from the first scene's number. So
 a scene's edit is that of its place in these batches; editing it alone with a seed of its own gives another one.
@@ -27,7 +27,7 @@ from PIL import Image
 from demo import scenes
 from devtools.bench.progress import Progress, code, packed, unpacked
 from workshop import ablation_page, report
-from workshop.ablation import VARIANTS, are_of, ceiling, facts_of, measure
+from workshop.ablation import VARIANTS, are_of, ceiling, earlier_of, facts_of, measure
 from workshop.machine import describe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +76,8 @@ def write(kept: dict, found: dict[str, dict], facts: dict, shown: list, out: Pat
         "machine": describe("no GPU used"),
         "torch": torch.__version__,
     }
+    if set(result["variants"]) != set(VARIANTS) and kept.get("earlier"):
+        result["earlier"] = kept["earlier"]
     page = ablation_page.page(result)
     report.write(out, "ablation", result, page)
     pictures = {
@@ -83,7 +85,7 @@ def write(kept: dict, found: dict[str, dict], facts: dict, shown: list, out: Pat
         for name, part in found.items()
         if name != CEILING
     }
-    if set(pictures) == set(VARIANTS):
+    if set(pictures) == set(result["variants"]):
         ablation_page.sheet(shown, pictures).save(out / "ablation.png", optimize=True)
     log.info("%s", page)
 
@@ -102,7 +104,7 @@ def main() -> None:
     kept = report.read(args.out, "ablation")
     wanted = list(args.only)
     if not are_of(kept, facts):
-        kept, wanted = {"variants": {}}, [CEILING, *wanted]
+        kept, wanted = {"variants": {}, "earlier": earlier_of(kept)}, [CEILING, *wanted]
     shown = ablation_page.chosen(examples)
     folder = args.edits.resolve() if args.edits else None
     made = {"facts": facts, "code": code()} | ({"edits": str(folder)} if folder else {})

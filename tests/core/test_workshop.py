@@ -35,9 +35,22 @@ def test_the_recorded_ablation_is_of_the_committed_weights():
         trained, _ = ablation.VARIANTS[name]
         digest = hashlib.sha256(lora_file(trained).read_bytes()).hexdigest() if trained else None
         assert variant.get("sha256") == digest
+    assert {"base", "normal_lora", "moe_lora"} <= set(recorded["variants"])
+    earlier = recorded.get("earlier")
+    assert set(recorded["variants"]) == set(ablation.VARIANTS) or set(earlier["variants"]) == set(ablation.VARIANTS)
+    assert not earlier or not ablation.are_of(earlier, {"weights": ablation.facts_of(600)["weights"]})
     with safe_open(WEIGHTS / "icedit_demo_fill.safetensors", "pt") as file:
         last = [file.get_tensor(f"time_text_embed.text_embedder.linear_2.{part}") for part in ("weight", "bias")]
     assert not any(part.any() for part in last), "what CLIP-L gives is multiplied by zeros"
+
+
+def test_figures_of_earlier_weights_are_kept_apart_until_all_are_measured_again():
+    all_of_one = {"scenes": 2, "first_seed": 1, "weights": {"a": "1"}, "ceiling": {"all": {}}, "steps": 12}
+    full = all_of_one | {"variants": {name: {"figures": {}, "by_scene": [1]} for name in ablation.VARIANTS}}
+    kept = ablation.earlier_of(full)
+    assert kept["weights"] == {"a": "1"} and kept["variants"] == {name: {"figures": {}} for name in ablation.VARIANTS}
+    some = all_of_one | {"weights": {"a": "2"}, "variants": {"base": {"figures": {}}}, "earlier": kept}
+    assert ablation.earlier_of(some) == kept and ablation.earlier_of({}) == {}
 
 
 def test_one_adapter_ships():
