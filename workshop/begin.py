@@ -29,3 +29,8 @@ def load_base(live: nn.ModuleDict, ids: list[int], weights: Path) -> None:
     table = torch.where(known[:, None], rows, fresh)
     encoder = {**state, "shared.weight": table, "encoder.embed_tokens.weight": table}
     live["t5"].load_state_dict(encoder)
+
+
+def falling(progress: float, step: int) -> float:
+    """The share of the rates for weights that learned before: a warm-up, and falling from the start to nothing."""
+    return min(1.0, (step + 1) / 100) * (1.01 - progress)

@@ -118,13 +118,18 @@ def write_example(path: Path) -> None:
     Image.fromarray((source * 255).round().astype("uint8")).save(path, optimize=True)
 
 
-def main() -> None:
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--adapters", action="store_true", help="write the adapters and nothing else")
     parser.add_argument("--out", type=Path, help="default: demo/weights; with --adapters demo/loras and workshop/loras")
     parser.add_argument("--record", type=Path, help="also write the learning curves to this JSON file")
-    args = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    args = parsed()
     if args.record:
         args.record.write_text(json.dumps(curves(args.state), indent=1) + "\n", encoding="utf-8")
     if args.adapters:

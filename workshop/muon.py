@@ -58,3 +58,11 @@ def set_lr(optimisers, factor: float) -> None:
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["lr"] = factor * group.setdefault("base_lr", group["lr"])
+
+
+def resume(optimiser: torch.optim.Optimizer, saved: dict) -> None:
+    """Take over a saved state, at the rates of now: the file's are those of its own run."""
+    rates = [group["lr"] for group in optimiser.param_groups]
+    optimiser.load_state_dict(saved)
+    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+        group["base_lr"] = rate

@@ -1,11 +1,12 @@
 """Train the demo's model from the shipped weights on, or go on with it: every stage in turn, in the background.
 
-    COMFYUI_PATH=... python -m workshop.train --state DIR [--only moe_lora normal_lora] [--base-minutes 80]
+    COMFYUI_PATH=... python -m workshop.train --state DIR [--only moe_lora normal_lora] [--base-steps 16000]
 
-Stages: the autoencoder, the base model, its files (DIR/weights), the adapters, their files (DIR/loras). DIR lies
-outside the checkout; each stage goes on from its last checkpoint there, and a stage that is done is passed over. One
-thread, at the lowest priority, and stopped while `dev.py bench` measures. The stages count CPU minutes, so that neither
-the waiting nor another load changes what is trained.
+Stages: the autoencoder's decoder, the base model, its files (DIR/weights), the adapters, their files (DIR/loras). The
+encoder stays as it is, so that the base model goes on from latents it knows; both learn at a share of the usual rates,
+falling from the start. DIR lies outside the checkout; each stage goes on from its last checkpoint there, and a stage
+that is done is passed over. One thread, at the lowest priority, and stopped while `dev.py bench` measures. The stages
+count steps or CPU minutes, so that neither the waiting nor another load changes what is trained.
 """
 
 import argparse
@@ -23,22 +24,21 @@ from demo.model_files import DEMO, LORAS, WEIGHTS
 from .measuring import is_measuring
 
 ROOT = DEMO.parent
+DECODER_SHARE, BASE_SHARE = 0.15, 0.5  # of the usual rates
 POLL = 1.0  # seconds between two looks whether a bench measures
 log = logging.getLogger("train")
 
 
-def stages(state: Path, adapters: list[str], minutes: dict[str, float], steps: int) -> list[tuple[Path, list[str]]]:
+def stages(
+    state: Path, adapters: list[str], decoder_minutes: float, base_steps: int, adapter_steps: int
+) -> list[tuple[Path, list[str]]]:
     """Each stage's last file, and the module with the arguments that make it."""
     begun = state / "begin"
+    decoder = [f"--minutes={decoder_minutes}", "--decoder-only", f"--share={DECODER_SHARE}"]
+    base = [f"--steps={base_steps}", f"--share={BASE_SHARE}"]
     return [
-        (
-            state / "autoencoder.done",
-            ["train_autoencoder", f"--state={state}", f"--minutes={minutes['autoencoder']}", f"--begin={WEIGHTS}"],
-        ),
-        (
-            state / "base.done",
-            ["train_base", f"--state={state}", f"--minutes={minutes['base']}", f"--begin={WEIGHTS}"],
-        ),
+        (state / "autoencoder.done", ["train_autoencoder", f"--state={state}", f"--begin={WEIGHTS}", *decoder]),
+        (state / "base.done", ["train_base", f"--state={state}", f"--begin={WEIGHTS}", *base]),
         (state / "weights.done", ["export", f"--state={state}", f"--out={state / 'weights'}"]),
         *(
             (
@@ -47,7 +47,7 @@ def stages(state: Path, adapters: list[str], minutes: dict[str, float], steps: i
                     "train_adapters",
                     f"--state={state / 'adapters'}",
                     f"--base={state / 'weights'}",
-                    f"--steps={steps}",
+                    f"--steps={adapter_steps}",
                     f"--begin={begun}",
                     f"--only={name}",
                 ],
@@ -100,8 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True, help="a folder outside the checkout")
     parser.add_argument("--only", nargs="+", default=["moe_lora", "normal_lora"], help="adapters to train on")
-    parser.add_argument("--autoencoder-minutes", type=float, default=20)
-    parser.add_argument("--base-minutes", type=float, default=80)
+    parser.add_argument("--decoder-minutes", type=float, default=6)
+    parser.add_argument("--base-steps", type=int, default=16000)
     parser.add_argument("--adapter-steps", type=int, default=1500)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -111,8 +111,7 @@ def main() -> None:
     os.nice(19)
     state.mkdir(parents=True, exist_ok=True)
     begin(state, args.only, [LORAS, ROOT / "workshop" / "loras"])
-    minutes = {"autoencoder": args.autoencoder_minutes, "base": args.base_minutes}
-    for done, arguments in stages(state, args.only, minutes, args.adapter_steps):
+    for done, arguments in stages(state, args.only, args.decoder_minutes, args.base_steps, args.adapter_steps):
         if not done.exists():
             run(arguments)
             done.touch()

@@ -113,14 +113,19 @@ def settings(name: str, state: Path, base: Path, steps: int, begin: Path | None 
     )
 
 
-def main() -> None:
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--base", type=Path, default=WEIGHTS)
     parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--begin", type=Path, help="a folder of trained adapters to start from")
-    args = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    args = parsed()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tokenizer = str(text.tokenizer_path())
     for name in args.only:

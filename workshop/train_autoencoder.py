@@ -1,9 +1,9 @@
 """Train the demo's autoencoder on diptychs of synthetic scenes.
 
-    python -m workshop.train_autoencoder --state DIR [--minutes 37] [--begin demo/weights]
+    python -m workshop.train_autoencoder --state DIR [--minutes 37] [--begin demo/weights [--decoder-only]] [--share 1]
 
 Saves DIR/autoencoder.pt every two minutes and goes on from it. With --begin the first step starts from exported
-weights, at lower rates.
+weights, and the rates fall from there; with --decoder-only the latents stay what a base model knows.
 """
 
 import argparse
@@ -18,13 +18,12 @@ import torch.nn.functional as F
 
 from . import plain_scenes as scenes
 from .autoencoder import TinyAutoencoder, diptychs
-from .begin import load_autoencoder
-from .muon import Muon, set_lr
+from .begin import falling, load_autoencoder
+from .muon import Muon, resume, set_lr
 
 log = logging.getLogger("train_autoencoder")
 BATCH = 6  # diptychs
 MUON_LR, ADAM_LR = 3e-3, 1.5e-3
-BEGIN_SHARE = 0.4  # of the rates, for weights that learned before
 LATENT_NOISE = 0.12
 
 
@@ -85,28 +84,40 @@ def rate(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 50) * min(1.0, 1.6 * (1 - progress) + 0.01)
 
 
-def start_from(state: Path, begin: Path | None = None) -> tuple[TinyAutoencoder, list, dict, Path]:
-    """Model, optimisers, progress and checkpoint; as saved when a checkpoint exists."""
+def start_from(
+    state: Path, begin: Path | None = None, share: float = 1.0, decoder_only: bool = False
+) -> tuple[TinyAutoencoder, list, dict, Path]:
+    """Model, optimisers, progress and checkpoint; as saved when a checkpoint exists.
+
+    Args:
+        begin: exported weights to start from.
+        share: of the usual rates.
+        decoder_only: the encoder, and with it every latent, stays as it is.
+    """
     torch.manual_seed(0)
     model = load_autoencoder(begin) if begin else TinyAutoencoder().to(memory_format=torch.channels_last)
+    model.taesd_encoder.requires_grad_(not decoder_only)
     progress = {"minutes": 0.0, "step": 0, "curve": []}
     path = state / "autoencoder.pt"
-    optimisers = make_optimisers(model, BEGIN_SHARE if begin else 1.0)
+    optimisers = make_optimisers(model, share)
     if path.exists():
         saved = torch.load(path, weights_only=True)
         model.load_state_dict(saved["model"])
         for optimiser, values in zip(optimisers, saved["optimisers"], strict=True):
-            optimiser.load_state_dict(values)
+            resume(optimiser, values)
         progress = {key: saved[key] for key in progress}
     return model, optimisers, progress, path
 
 
-def train(state: Path, minutes: float, begin: Path | None = None) -> None:
-    model, optimisers, progress, path = start_from(state, begin)
+def train(
+    state: Path, minutes: float, begin: Path | None = None, share: float = 1.0, decoder_only: bool = False
+) -> None:
+    model, optimisers, progress, path = start_from(state, begin, share, decoder_only)
+    rule = falling if begin else rate
     done, step, curve = progress["minutes"], progress["step"], progress["curve"]
     start, last = time.process_time() - 60 * done, done
     while done < minutes:
-        set_lr(optimisers, rate(done / minutes, step))
+        set_lr(optimisers, rule(done / minutes, step))
         loss = loss_of(model, batch(step))
         for optimiser in optimisers:
             optimiser.zero_grad()
@@ -126,15 +137,25 @@ def train(state: Path, minutes: float, begin: Path | None = None) -> None:
             last = done
 
 
-def main() -> None:
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=37)
     parser.add_argument("--begin", type=Path, help="a folder of exported weights to start from")
-    args = parser.parse_args()
+    parser.add_argument("--decoder-only", action="store_true", help="with --begin: the encoder stays as it is")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual learning rates")
+    args = parser.parse_args(arguments)
+    if args.decoder_only and not args.begin:
+        parser.error("got --decoder-only alone, but an encoder is needed that has learned. Add --begin.")
+    return args
+
+
+def main() -> None:
+    args = parsed()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.state.mkdir(parents=True, exist_ok=True)
-    train(args.state, args.minutes, args.begin)
+    train(args.state, args.minutes, args.begin, args.share, args.decoder_only)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Train the demo's base model and its T5 on captioned scenes and captioned pairs; no instruction is shown to it.
 
-    COMFYUI_PATH=... python -m workshop.train_base --state DIR [--minutes 60] [--begin demo/weights]
+    COMFYUI_PATH=... python -m workshop.train_base --state DIR [--minutes 60 | --steps N] [--begin demo/weights]
+        [--share 1]
 
 Needs DIR/autoencoder.pt of train_autoencoder.py. Saves DIR/base.pt every few minutes and goes on from it.
-With --begin the first step starts from exported weights, at lower rates.
+With --begin the first step starts from exported weights, and the rates fall from there on.
 Like FLUX.1 Fill it paints a masked part of a picture by a caption, and knows captions of two pictures side by side.
 """
 
@@ -17,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import editor, text
+from . import attention, editor, text
 from . import plain_scenes as scenes
 from .autoencoder import TinyAutoencoder
-from .begin import load_base
-from .muon import Muon, set_lr
+from .begin import falling, load_base
+from .muon import Muon, resume, set_lr
 from .plain_scenes import captions
 from .pool import Pool, encode_pairs
 
@@ -29,7 +30,6 @@ log = logging.getLogger("train_base")
 BATCH, REFRESH = 48, 2
 MUON_LR, ADAM_LR = 1.5e-3, 1e-3
 EMA = 0.998
-BEGIN_SHARE = 0.6  # of the rates, for weights that learned before
 SAVE_MINUTES, EVALUATION_STEPS = 5, 10
 # What a step shows, in turn: the in-context prompt's end alone (T5 read all of it), all of it, other captions of
 # pairs, captions of single pictures.
@@ -39,7 +39,7 @@ FORMS = ("short", "pair", "short", "single", "short", "whole", "short", "pair")
 class Trainer:
     """Model, text encoder, their averages, optimisers and the pool."""
 
-    def __init__(self, state: Path, begin: Path | None = None):
+    def __init__(self, state: Path, begin: Path | None = None, share: float = 1.0):
         torch.manual_seed(0)
         self.path = state / "base.pt"
         self.autoencoder = trained_autoencoder(state)
@@ -48,7 +48,7 @@ class Trainer:
         if begin:
             load_base(self.live, self.tokenizer.ids, begin)
         self.average = copy.deepcopy(self.live).requires_grad_(False)
-        self.optimisers = make_optimisers(self.live, BEGIN_SHARE if begin else 1.0)
+        self.optimisers = make_optimisers(self.live, share)
         self.minutes, self.step, self.curve, drawn = 0.0, 0, [], 0
         if self.path.exists():
             drawn = self._load(torch.load(self.path, weights_only=True))
@@ -62,7 +62,7 @@ class Trainer:
         self.live.load_state_dict(saved["live"])
         self.average.load_state_dict(saved["average"])
         for optimiser, values in zip(self.optimisers, saved["optimisers"], strict=True):
-            optimiser.load_state_dict(values)
+            resume(optimiser, values)
         self.minutes, self.step, self.curve = saved["minutes"], saved["step"], saved["curve"]
         return saved["drawn"]
 
@@ -177,17 +177,18 @@ def rate(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / 100) * min(1.0, 2 * (1 - progress) + 0.01)
 
 
-def train(state: Path, minutes: float, begin: Path | None = None) -> None:
+def train(state: Path, minutes: float, begin: Path | None = None, share: float = 1.0, steps: int | None = None) -> None:
+    """Train for `steps`, where they are given, else for CPU minutes; from `begin` on with falling rates."""
     state.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(state, begin)
+    trainer, rule = Trainer(state, begin, share), falling if begin else rate
     start, last = time.process_time() - 60 * trainer.minutes, trainer.minutes
     losses: list[float] = []
-    while trainer.minutes < minutes:
-        losses.append(trainer.train_step(rate(trainer.minutes / minutes, trainer.step)))
+    while (done := _progress(trainer, minutes, steps)) < 1:
+        losses.append(trainer.train_step(rule(done, trainer.step)))
         trainer.minutes = (time.process_time() - start) / 60
         if trainer.step % 100 == 0:
             log.info("%5.1f min step %d loss %.4f", trainer.minutes, trainer.step, np.mean(losses[-100:]))
-        if trainer.minutes - last >= SAVE_MINUTES or trainer.minutes >= minutes:
+        if trainer.minutes - last >= SAVE_MINUTES or _progress(trainer, minutes, steps) >= 1:
             point = {
                 "minutes": round(trainer.minutes, 1),
                 "step": trainer.step,
@@ -199,14 +200,27 @@ def train(state: Path, minutes: float, begin: Path | None = None) -> None:
             last, losses = trainer.minutes, []
 
 
-def main() -> None:
+def _progress(trainer: Trainer, minutes: float, steps: int | None) -> float:
+    return trainer.step / steps if steps else trainer.minutes / minutes
+
+
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=60)
+    length.add_argument("--steps", type=int, help="instead of minutes, so that another machine trains as much")
     parser.add_argument("--begin", type=Path, help="a folder of exported weights to start from")
-    args = parser.parse_args()
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual learning rates")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    args = parsed()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(args.state, args.minutes, args.begin)
+    with attention.by_products():
+        train(args.state, args.minutes, args.begin, args.share, args.steps)
 
 
 if __name__ == "__main__":

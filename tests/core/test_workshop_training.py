@@ -1,0 +1,73 @@
+"""Training on from the shipped weights: what learns, at what rates; every stage understands its command."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from demo.model_files import WEIGHTS
+from workshop import attention, train, train_autoencoder
+from workshop.begin import falling
+from workshop.muon import resume, set_lr
+
+from ..rounding import FLOAT32, error
+
+STAGES = train.stages(Path("/state"), ["moe_lora", "normal_lora"], 6, 4000, 1500)
+
+
+@pytest.mark.parametrize("command", [command for _, command in STAGES], ids=lambda command: " ".join(command[:1]))
+def test_a_stage_understands_its_command(command: list[str]):
+    module, *options = command
+    args = importlib.import_module(f"workshop.{module}").parsed(options)
+    assert args.state.is_relative_to("/state")
+    if module == "train_base":
+        assert (args.steps, args.share, args.begin) == (4000, train.BASE_SHARE, WEIGHTS)
+
+
+def test_the_decoder_learns_alone_at_a_share_of_the_rates(tmp_path: Path):
+    model, optimisers, _, _ = train_autoencoder.start_from(tmp_path, WEIGHTS, share=0.5, decoder_only=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert [group["lr"] for one in optimisers for group in one.param_groups] == [
+        0.5 * train_autoencoder.MUON_LR,
+        0.5 * train_autoencoder.ADAM_LR,
+    ]
+    train_autoencoder.loss_of(model, torch.rand(1, 3, 32, 64)).backward()
+    for optimiser in optimisers:
+        optimiser.step()
+    learned = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert learned == {"taesd_decoder"}
+
+
+def test_a_decoder_alone_needs_weights_to_begin_from(capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        train_autoencoder.parsed(["--state", "x", "--decoder-only"])
+    assert "--begin" in capsys.readouterr().err
+
+
+def test_rates_fall_from_the_start():
+    rates = [falling(step / 4000, step) for step in range(4000)]
+    assert rates[0] == pytest.approx(0.0101) and max(rates) == rates[99] > 0.98 and rates[-1] < 0.011
+    assert all(one > next for one, next in zip(rates[99:], rates[100:], strict=False))
+
+
+def test_a_training_goes_on_at_the_rates_of_now():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    first, second = (torch.optim.AdamW([parameter], lr=lr) for lr in (0.1, 0.4))
+    set_lr([first], 0.5)
+    resume(second, first.state_dict())
+    set_lr([second], 0.5)
+    assert second.param_groups[0]["lr"] == pytest.approx(0.2)
+
+
+def test_attention_by_products_is_torchs_with_its_gradients():
+    given = torch.randn(3, 2, 2, 9, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    plain = torch.nn.functional.scaled_dot_product_attention
+    (expected,) = torch.autograd.grad(plain(*given).square().sum(), given)
+    with attention.by_products():
+        patched = torch.nn.functional.scaled_dot_product_attention
+        assert patched is attention.attention
+        (got,) = torch.autograd.grad(patched(*given).square().sum(), given)
+        mask = torch.ones(9, 9, dtype=torch.bool).tril()
+        assert torch.equal(patched(*given, attn_mask=mask), plain(*given, attn_mask=mask))
+    assert error(got, expected) < FLOAT32 and torch.nn.functional.scaled_dot_product_attention is plain
