@@ -185,7 +185,7 @@ def test_things_are_also_black_white_grey_and_brown_and_the_words_are_plain(scen
 
 def test_shapes_keep_their_distance_and_stand_out(scenes):
     draw = importlib.import_module("workshop.plain_scenes.draw")
-    for seed in range(600):
+    for seed in range(300):
         for scene in (scenes.make(seed, 16).edit.before, scenes.make(seed, 16).edit.after):
             for i, shape in enumerate(scene.shapes):
                 assert draw.contrast_is_enough(shape.paint, scene.background)
@@ -197,7 +197,7 @@ def test_captions_describe_and_never_ask(scenes):
     asked = {"make", "change", "turn", "paint", "recolor", "remove", "delete", "erase", "add", "put", "draw", "place"}
     asked |= {"replace", "swap", "exchange", "convert", "invert", "give", "set", "take", "get", "should"}
     rng = np.random.default_rng(0)
-    for seed in range(600):
+    for seed in range(300):
         edit = scenes.make(seed, 16).edit
         for text in (captions.difference(edit, rng), captions.pair(edit, rng), edit.caption()):
             assert not asked & {word.strip(",.").lower() for word in text.split()}, text
