@@ -39,8 +39,9 @@ def _blocks(found: dict[str, Any], measured: region_demo.Scenes) -> list[str]:
         "One double and one single block of FLUX.1 in the host's own classes, width 3072, float32, random weights;",
         "every way in one process, one after the other. Figures are the processor's work, which other programs on the",
         "machine change less than the clock. **19 + 38 blocks and 28 steps are computed** from one block of each kind;",
-        "what a step does outside of the blocks, and the choice of tokens, are left out. Text: 512 tokens. spot: 5 full",
-        "and 23 short steps of 28; region: 9 and 19, of which 14 need no model call where velocities are used again.",
+        "what a step does outside of the blocks, and the choice of tokens, are left out. Text: 512 tokens. spot: 5",
+        "full and 23 short steps of 28; region: 9 and 19, of which 14 need no model call where velocities are used",
+        "again.",
         *_easy_cache_note(measured),
         "",
     ]
