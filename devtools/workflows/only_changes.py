@@ -59,6 +59,9 @@ def with_patch(workflow: Workflow) -> Workflow:
 
 
 def _with_member(group: Group) -> Group:
-    if (group.title, group.color) != (BESIDE, AMBER):
-        return group
-    return replace(group, nodes=(*group.nodes, "only"))
+    """The patch last in its column; what it leaves no room for there goes to the sampler's."""
+    if (group.title, group.color) == (BESIDE, AMBER):
+        return replace(group, nodes=(*(name for name in group.nodes if name != "condition"), "only"))
+    if "shift" in group.nodes:
+        return replace(group, nodes=("condition", *group.nodes))
+    return group

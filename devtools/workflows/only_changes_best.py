@@ -80,13 +80,15 @@ def _demo(edit: Workflow) -> Workflow:
     save = with_inputs(base.nodes["save"], images=Link("best", 1))
     nodes |= {**judges, "best": best, "sheet": _sheet(), "save": save}
     models, words_column, side_by_side = base.columns[:3]
+    last = side_by_side.groups[-1]
+    last = replace(last, nodes=(*last.nodes[:-1], "size", "only"))
     return Workflow(
         nodes,
         (
             models,
             replace(words_column, groups=(*words_column.groups, Group("Judge", GREEN, tuple(judges)))),
-            side_by_side,
-            Column(NARROW, (Group(SEEDS, PURPLE, ("size", "shift", "best")),)),
+            replace(side_by_side, groups=(*side_by_side.groups[:-1], last)),
+            Column(NARROW, (Group(SEEDS, PURPLE, ("condition", "shift", "best")),)),
             Column(WIDE, (Group("5 Result", GREEN, ("sheet", "save")),)),
         ),
     )
