@@ -11,7 +11,7 @@ LATENT_CHANNELS = 16
 WIDTH = 64
 VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159  # cancel the FLUX latent format
 ENCODER_ACTIVE = (4, 8, 9, 11, 12, 13)
-DECODER_ACTIVE = (3, 4, 5, 8, 9, 13, 14)
+DECODER_ACTIVE = (3, 4, 5, 8, 9, 10, 13, 14, 15)
 
 
 def _conv(n_in: int, n_out: int, **kwargs) -> nn.Conv2d:

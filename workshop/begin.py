@@ -10,10 +10,16 @@ from .autoencoder import TinyAutoencoder
 
 
 def load_autoencoder(weights: Path) -> TinyAutoencoder:
-    """The exported autoencoder; blocks that training leaves out are zero in the file and are not read."""
+    """The exported autoencoder.
+
+    A block that its training left out is zero in the file, through which nothing could be learned: it keeps the random
+    start of a new block, whose last convolution is zero, so that the picture is the same.
+    """
     model = TinyAutoencoder()
     state = {k: v.float() for k, v in load_file(weights / "icedit_demo_vae.safetensors").items()}
-    model.load_state_dict({key: state[key] for key in model.state_dict()})
+    out = {key.partition(".conv.")[0] for key, v in state.items() if key.endswith(".conv.0.weight") and not v.any()}
+    begun = model.state_dict()
+    model.load_state_dict({key: begun[key] if key.partition(".conv.")[0] in out else state[key] for key in begun})
     return model.to(memory_format=torch.channels_last)
 
 

@@ -13,7 +13,8 @@ from .autoencoder import TinyAutoencoder, diptychs, to_tensor
 CAPACITY = 8192
 EDIT_WEIGHT, BOOST, KEPT_WEIGHT = 5.0, 4.0, 0.1
 FIRST_SEED = 10_000_000
-SHARES = {"recolour": 0.14, "remove": 0.10, "add": 0.16, "swap": 0.36, "background": 0.14, "style": 0.10}
+SHARES = {"recolour": 0.15, "remove": 0.06, "add": 0.10, "swap": 0.50, "background": 0.12, "style": 0.07}
+LARGE, LARGE_FACTOR = 0.21, 2.5  # radius of a thing whose swaps, the slowest to be learned, are shown more often
 CELL = 16  # px of a token's side
 SINGLES = 4  # one edited picture in so many is also kept alone
 
@@ -53,6 +54,11 @@ def boxes(rng: np.random.Generator, count: int, size: int) -> Tensor:
     return mask
 
 
+def shown(edit: scenes.Edit) -> float:
+    """How often an edit is shown, as a multiple of others."""
+    return LARGE_FACTOR if edit.task == "swap" and edit.old and edit.old.radius > LARGE else 1.0
+
+
 class Ring:
     """Tensors and objects of one kind, the oldest leave first."""
 
@@ -60,6 +66,7 @@ class Ring:
         self.capacity, self.filled, self.place = capacity, 0, 0
         self.rows: list[Tensor] = []
         self.edits: list[scenes.Edit] = [None] * capacity  # type: ignore[list-item]
+        self.weights = torch.zeros(capacity)
 
     def put(self, edits, *parts: Tensor) -> None:
         if not self.rows:
@@ -68,12 +75,12 @@ class Ring:
         for row, part in zip(self.rows, parts, strict=True):
             row[at] = part
         for i, edit in zip(at.tolist(), edits, strict=True):
-            self.edits[i] = edit
+            self.edits[i], self.weights[i] = edit, shown(edit)
         self.place = (self.place + len(edits)) % self.capacity
         self.filled = min(self.capacity, self.filled + len(edits))
 
     def sample(self, count: int) -> tuple[list[scenes.Edit], list[Tensor]]:
-        chosen = torch.randint(self.filled, (count,))
+        chosen = torch.multinomial(self.weights[: self.filled], count, replacement=True)
         return [self.edits[i] for i in chosen.tolist()], [row[chosen] for row in self.rows]
 
 

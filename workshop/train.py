@@ -1,6 +1,6 @@
 """Train the demo's model from the shipped weights on, or go on with it: every stage in turn, in the background.
 
-    COMFYUI_PATH=... python -m workshop.train --state DIR [--only moe_lora normal_lora] [--base-steps 16000]
+    COMFYUI_PATH=... python -m workshop.train --state DIR [--only moe_lora normal_lora] [--base-steps 15000]
 
 Stages: the autoencoder's decoder, the base model, its files (DIR/weights), the adapters, their files (DIR/loras). The
 encoder stays as it is, so that the base model goes on from latents it knows; both learn at a share of the usual rates,
@@ -24,7 +24,7 @@ from demo.model_files import DEMO, LORAS, WEIGHTS
 from .measuring import is_measuring
 
 ROOT = DEMO.parent
-DECODER_SHARE, BASE_SHARE = 0.15, 0.5  # of the usual rates
+DECODER_SHARE, BASE_SHARE = 0.3, 0.8  # of the usual rates
 POLL = 1.0  # seconds between two looks whether a bench measures
 log = logging.getLogger("train")
 
@@ -100,8 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path, required=True, help="a folder outside the checkout")
     parser.add_argument("--only", nargs="+", default=["moe_lora", "normal_lora"], help="adapters to train on")
-    parser.add_argument("--decoder-minutes", type=float, default=6)
-    parser.add_argument("--base-steps", type=int, default=16000)
+    parser.add_argument("--decoder-minutes", type=float, default=40)
+    parser.add_argument("--base-steps", type=int, default=15000)
     parser.add_argument("--adapter-steps", type=int, default=1500)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -22,8 +22,8 @@ from icedit_core.training import config, loop
 from icedit_core.training.base import load_base
 from icedit_core.training.data.rows import Row
 
+from . import attention, text
 from . import plain_scenes as scenes
-from . import text
 from .pool import BOOST, EDIT_WEIGHT
 
 log = logging.getLogger("train_adapters")
@@ -131,7 +131,8 @@ def main() -> None:
     for name in args.only:
         start = time.monotonic()
         chosen = settings(name, args.state, args.base, args.steps, args.begin)
-        result = loop.train(chosen, rows=SceneRows(ROWS), base=load_base(str(args.base), tokenizer=tokenizer))
+        with attention.by_products():
+            result = loop.train(chosen, rows=SceneRows(ROWS), base=load_base(str(args.base), tokenizer=tokenizer))
         log.info("%s", json.dumps({"adapter": name, "file": str(result), "seconds": round(time.monotonic() - start)}))
 
 

@@ -29,11 +29,13 @@ from .pool import Pool, encode_pairs
 log = logging.getLogger("train_base")
 BATCH, REFRESH = 48, 2
 MUON_LR, ADAM_LR = 1.5e-3, 1e-3
+T5_FACTOR = 3  # of Adam's rate: T5's noise costs nothing that could be measured, and words are learned by it
 EMA = 0.998
 SAVE_MINUTES, EVALUATION_STEPS = 5, 10
-# What a step shows, in turn: the in-context prompt's end alone (T5 read all of it), all of it, other captions of
-# pairs, captions of single pictures.
-FORMS = ("short", "pair", "short", "single", "short", "whole", "short", "pair")
+# What a step shows, in turn: the in-context prompt's end alone (T5 read all of it), other captions of pairs, captions
+# of single pictures, all of the in-context prompt.
+FORMS = ("short", "short", "pair", "single", "short", "short", "short", "whole")
+BINDING = 0.6  # share of the training in which large t, where words find their things, are drawn more often
 
 
 class Trainer:
@@ -80,12 +82,12 @@ class Trainer:
         torch.save(saved, self.path.with_suffix(".tmp"))
         self.path.with_suffix(".tmp").replace(self.path)
 
-    def train_step(self, factor: float) -> float:
-        """One step of every optimiser."""
+    def train_step(self, factor: float, times: float = 0.0) -> float:
+        """One step of every optimiser, at `factor` of the rates; `times` is the mean of `draw_times`."""
         set_lr(self.optimisers, factor)
         if self.step % 16 == 0:
             self.pool.add(16 * REFRESH)
-        loss = self.loss(FORMS[self.step % len(FORMS)])
+        loss = self.loss(FORMS[self.step % len(FORMS)], times)
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
@@ -111,13 +113,12 @@ class Trainer:
             continue
         return caption
 
-    def loss(self, form: str) -> torch.Tensor:
+    def loss(self, form: str, times: float) -> torch.Tensor:
         edits, rows = (self.pool.singles if form == "single" else self.pool.pairs).sample(BATCH)
         latent, masked, weight, mask = rows
         words = self.words(form, edits)
         noise = torch.randn_like(latent)
-        t = torch.sigmoid(1.3 * torch.randn(BATCH))  # enough small t, which draw the corners
-        t = torch.where(torch.rand(BATCH) < 0.25, torch.rand(BATCH), t)
+        t = draw_times(BATCH, times)
         mixed = torch.lerp(latent, noise, t[:, None, None, None])
         with torch.autocast("cpu", torch.bfloat16):
             states = self.live["t5"](input_ids=words).last_hidden_state
@@ -153,6 +154,19 @@ class Trainer:
         return [e.check(i) for e, i in zip(examples, image.permute(0, 2, 3, 1).numpy(), strict=True)]
 
 
+def draw_times(count: int, mean: float) -> torch.Tensor:
+    """(count,) in (0, 1): three quarters from sigmoid(N(mean, 1.3)), a quarter uniform, in a random order.
+
+    Each of them in strata of equal probability, one draw a stratum: the loss depends on t more than on anything else,
+    and so a step's gradient says less of which t it happened to draw.
+    """
+    uniform = count // 4
+    parts = [(torch.arange(n) + torch.rand(n)) / n for n in (count - uniform, uniform)]
+    drawn = parts[0].clamp(1e-4, 1 - 1e-4)
+    curved = torch.sigmoid(mean + 1.3 * torch.special.ndtri(drawn))
+    return torch.cat([curved, parts[1]])[torch.randperm(count)]
+
+
 def trained_autoencoder(state: Path) -> TinyAutoencoder:
     model = TinyAutoencoder().to(memory_format=torch.channels_last)
     model.load_state_dict(torch.load(state / "autoencoder.pt", weights_only=True)["model"])
@@ -161,20 +175,23 @@ def trained_autoencoder(state: Path) -> TinyAutoencoder:
 
 def make_optimisers(live: torch.nn.ModuleDict, share: float = 1.0) -> list[torch.optim.Optimizer]:
     """Muon on the blocks' attention and MLP matrices, AdamW on everything else; `share` of the usual rates."""
-    matrices, others = [], []
-    for name, p in live.named_parameters():
+    matrices, others, words = [], [], list(live["t5"].parameters())
+    for name, p in live["flux"].named_parameters():
         in_block = "transformer_blocks" in name and p.ndim == 2 and "norm" not in name
         if p.requires_grad:
             (matrices if in_block else others).append(p)
-    return [
-        Muon(matrices, lr=share * MUON_LR),
-        torch.optim.AdamW(others, lr=share * ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    groups = [{"params": others, "lr": share * ADAM_LR}, {"params": words, "lr": share * T5_FACTOR * ADAM_LR}]
+    return [Muon(matrices, lr=share * MUON_LR), torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
 def rate(progress: float, step: int) -> float:
     """Warm-up, then constant, then falling over the last half."""
     return min(1.0, (step + 1) / 100) * min(1.0, 2 * (1 - progress) + 0.01)
+
+
+def time_mean(progress: float) -> float:
+    """Of the logit of t: large t, which bind words to things, then small ones, which draw the corners."""
+    return 1.2 if progress < BINDING else 0.0
 
 
 def train(state: Path, minutes: float, begin: Path | None = None, share: float = 1.0, steps: int | None = None) -> None:
@@ -184,7 +201,7 @@ def train(state: Path, minutes: float, begin: Path | None = None, share: float =
     start, last = time.process_time() - 60 * trainer.minutes, trainer.minutes
     losses: list[float] = []
     while (done := _progress(trainer, minutes, steps)) < 1:
-        losses.append(trainer.train_step(rule(done, trainer.step)))
+        losses.append(trainer.train_step(rule(done, trainer.step), time_mean(done)))
         trainer.minutes = (time.process_time() - start) / 60
         if trainer.step % 100 == 0:
             log.info("%5.1f min step %d loss %.4f", trainer.minutes, trainer.step, np.mean(losses[-100:]))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from demo.model_files import WEIGHTS
-from workshop import attention, train, train_autoencoder
-from workshop.begin import falling
+from workshop import attention, train, train_autoencoder, train_base
+from workshop.autoencoder import TinyAutoencoder, full_state_dict
+from workshop.begin import falling, load_autoencoder
 from workshop.muon import resume, set_lr
 
 from ..rounding import FLOAT32, error
@@ -37,6 +39,20 @@ def test_the_decoder_learns_alone_at_a_share_of_the_rates(tmp_path: Path):
         optimiser.step()
     learned = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert learned == {"taesd_decoder"}
+
+
+def test_a_block_that_its_file_leaves_out_begins_as_a_new_one(tmp_path: Path):
+    model = TinyAutoencoder()
+    state = full_state_dict(model)
+    for key in [key for key in state if key.startswith("taesd_decoder.10.conv.")]:
+        state[key] = torch.zeros_like(state[key])
+    save_file(state, tmp_path / "icedit_demo_vae.safetensors")
+    begun = load_autoencoder(tmp_path)
+    assert begun.taesd_decoder[10].conv[0].weight.std() > 0
+    assert not begun.taesd_decoder[10].conv[4].weight.any()
+    latent = torch.rand(1, 16, 2, 2)
+    assert error(begun.decode(latent), model.decode(latent)) < FLOAT32
+    assert torch.equal(begun.taesd_decoder[9].conv[0].weight, model.taesd_decoder[9].conv[0].weight)
 
 
 def test_a_decoder_alone_needs_weights_to_begin_from(capsys: pytest.CaptureFixture):
@@ -71,3 +87,17 @@ def test_attention_by_products_is_torchs_with_its_gradients():
         mask = torch.ones(9, 9, dtype=torch.bool).tril()
         assert torch.equal(patched(*given, attn_mask=mask), plain(*given, attn_mask=mask))
     assert error(got, expected) < FLOAT32 and torch.nn.functional.scaled_dot_product_attention is plain
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.2])
+def test_times_are_drawn_in_strata(mean: float):
+    torch.manual_seed(0)
+    batches = torch.stack([train_base.draw_times(48, mean) for _ in range(400)])
+    assert batches.min() > 0 and batches.max() < 1
+    plain = torch.sigmoid(mean + 1.3 * torch.randn(36_000))
+    plain = torch.cat([plain, torch.rand(12_000)])
+    shares = torch.linspace(0.05, 0.95, 10)
+    assert torch.allclose(batches.flatten().quantile(shares), plain.quantile(shares), atol=0.01)
+    alone = plain[torch.randint(len(plain), (400, 48))]
+    assert batches.mean(1).std() < 0.1 * alone.mean(1).std()
+    assert not torch.equal(batches[0].sort().values, batches[0])
