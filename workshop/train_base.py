@@ -82,7 +82,7 @@ class Trainer:
         torch.save(saved, self.path.with_suffix(".tmp"))
         self.path.with_suffix(".tmp").replace(self.path)
 
-    def train_step(self, factor: float, times: float = 0.0) -> float:
+    def train_step(self, factor: float, times: float) -> float:
         """One step of every optimiser, at `factor` of the rates; `times` is the mean of `draw_times`."""
         set_lr(self.optimisers, factor)
         if self.step % 16 == 0:

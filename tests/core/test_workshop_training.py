@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from demo.model_files import WEIGHTS
-from workshop import attention, train, train_autoencoder, train_base
+from workshop import attention, pool, train, train_autoencoder, train_base
+from workshop import plain_scenes as scenes
 from workshop.autoencoder import TinyAutoencoder, full_state_dict
 from workshop.begin import falling, load_autoencoder
 from workshop.muon import resume, set_lr
@@ -101,3 +102,14 @@ def test_times_are_drawn_in_strata(mean: float):
     alone = plain[torch.randint(len(plain), (400, 48))]
     assert batches.mean(1).std() < 0.1 * alone.mean(1).std()
     assert not torch.equal(batches[0].sort().values, batches[0])
+
+
+def test_swaps_of_large_things_are_shown_more_often():
+    edits = [scenes.make(seed, 16, task=task).edit for seed in range(60) for task in ("swap", "recolour")]
+    large = torch.tensor([edit.task == "swap" and edit.old.radius > pool.LARGE for edit in edits])
+    ring = pool.Ring(len(edits))
+    ring.put(edits, torch.arange(len(edits)))
+    torch.manual_seed(0)
+    shown = torch.bincount(ring.sample(60_000)[1][0], minlength=len(edits)).float()
+    assert 0 < large.sum() < len(edits) / 2
+    assert shown[large].mean() / shown[~large].mean() == pytest.approx(pool.LARGE_FACTOR, rel=0.05)
